@@ -1,0 +1,46 @@
+# `make repro` and `make test` need python3 (3.11 or newer), git and make alone; both make .venv first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV_VERSION = $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
+
+env: $(VENV)/complete  ## make or update .venv from requirements.lock
+
+# Written last, so that a half-made environment is made again.
+$(VENV)/complete: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than 3.11; name a newer one: make env PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >/dev/null || \
+		{ echo "error: $(PYTHON) cannot make environments; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing the locked packages into $(VENV)"
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@# DVC starts `python` from PATH: whatever is started by this environment's Python finds this environment first.
+	@$(BIN)/python -c 'import sysconfig, pathlib; pathlib.Path(sysconfig.get_path("purelib"), "veriframe_path.pth").write_text("import os, sys; os.environ[\"PATH\"] = os.path.dirname(sys.executable) + os.pathsep + os.environ.get(\"PATH\", \"\")\n")'
+	@$(BIN)/python -c 'import av, cv2, pyarrow, torch' 2>$(VENV)/import-error || \
+		{ echo "error: a package cannot load a system library: $$(tail -n 1 $(VENV)/import-error)" >&2; exit 1; }
+	@touch $@
+
+repro: env  ## run the whole pipeline
+	$(BIN)/dvc repro
+
+test: env  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: env  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+two-clones: env  ## build twice from fresh clones, with 1 and 2 workers, and compare with the committed dvc.lock
+	$(BIN)/python tests/two_clones.py
+
+lock:  ## write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--extra dev pyproject.toml --output-file requirements.lock
+
+.PHONY: help env repro test lint two-clones lock

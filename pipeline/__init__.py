@@ -1,0 +1,1 @@
+"""Veriframe's library: the domain of deepfake-detection datasets, without knowledge of DVC."""

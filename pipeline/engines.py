@@ -1,0 +1,45 @@
+"""Run one function over many jobs. An engine yields `(job, result or exception)` as jobs finish, in any order."""
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import as_completed
+from contextlib import contextmanager
+from typing import Any
+
+Run = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[tuple[Any, Any]]]
+
+
+@contextmanager
+def local_engine(workers: int, timeout_s: float | None = None) -> Iterator[Run]:
+    """Yield `run(fn, jobs)` over a pool of spawned processes on this machine.
+
+    A job that raises, dies or exceeds `timeout_s` yields its exception as result; the other jobs go on. The pool
+    stays up between calls of `run`, so that a worker pays for its imports once. `fn` must be importable.
+    """
+    from pebble import ProcessPool
+
+    pool = ProcessPool(max_workers=workers, context=multiprocessing.get_context("spawn"), initializer=_single_threaded)
+
+    def run(fn: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        futures = {pool.schedule(fn, args=[job], timeout=timeout_s): job for job in jobs}
+        for future in as_completed(futures):
+            error = future.exception()
+            yield futures[future], future.result() if error is None else error
+
+    try:
+        yield run
+        pool.close()
+    finally:
+        pool.stop()
+        pool.join()
+
+
+def _single_threaded() -> None:
+    """One process per core: libraries inside a worker must not start threads of their own."""
+    import os
+
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import cv2
+
+    cv2.setNumThreads(0)
+    cv2.ipp.setUseIPP(False)  # its kernels differ from processor to processor, and pixels must not

@@ -1,0 +1,99 @@
+"""Read params.yaml, lay a dataset's overrides over a stage's defaults, and check every value.
+
+Each stage states its own knobs as a `Section` in its script, so that a new knob in one stage is no changed
+dependency of another.
+"""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.errors import UserError
+
+PARAMS_FILE = Path("params.yaml")
+
+
+class Section(BaseModel):
+    """The knobs of one stage: typed, bounded, none unknown, none missing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Dataset(Section):
+    """One entry of `datasets`: where a raw dataset lies and which part of it is wanted."""
+
+    layout: str
+    root: Path
+    methods: list[str] | None = None
+    compression: list[str] | None = None
+
+    model_config = ConfigDict(strict=False)  # a path is written as text
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def load_section(section: type[SectionT], stage: str, key: str | None = None) -> SectionT:
+    """Read the section `stage` of params.yaml with the overrides `by_dataset.<key>` laid over it.
+
+    Raises UserError naming the file, the parameter, the bad value and what would be right.
+    """
+    document = _read()
+    values = dict(document.get(stage) or {})
+    overrides = values.pop("by_dataset", None) or {}
+    if not isinstance(overrides, dict) or not set(overrides) <= set(document.get("datasets") or {}):
+        raise UserError(f"{PARAMS_FILE}: {stage}.by_dataset may only name keys of `datasets`, not {list(overrides)}")
+    if key is not None:
+        values = _overlay(values, overrides.get(key) or {})
+    return _validate(section, values, stage)
+
+
+def load_datasets() -> dict[str, Dataset]:
+    """Read all of `datasets`, by key, in the file's order."""
+    entries = _read().get("datasets") or {}
+    if not entries:
+        raise UserError(f"{PARAMS_FILE}: `datasets` names no dataset; add one, see README.md")
+    return {key: _validate(Dataset, entry, f"datasets.{key}") for key, entry in entries.items()}
+
+
+def load_dataset(key: str) -> Dataset:
+    """Read the entry `datasets.<key>`."""
+    datasets = load_datasets()
+    if key not in datasets:
+        raise UserError(f"{PARAMS_FILE}: there is no dataset {key!r} under `datasets`; known: {', '.join(datasets)}")
+    return datasets[key]
+
+
+def _overlay(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """Lay `overrides` over `values`, mapping by mapping, so that one quota can be overridden without the others."""
+    merged = values | overrides
+    for name, value in overrides.items():
+        if isinstance(value, dict) and isinstance(values.get(name), dict):
+            merged[name] = _overlay(values[name], value)
+    return merged
+
+
+def _read() -> dict[str, Any]:
+    try:
+        document = YAML(typ="safe", pure=True).load(PARAMS_FILE)
+    except FileNotFoundError:
+        raise UserError(f"{PARAMS_FILE} is not in {Path.cwd()}; run this from the project's root folder") from None
+    except YAMLError as error:
+        raise UserError(f"{PARAMS_FILE} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise UserError(f"{PARAMS_FILE} must hold a mapping of sections")
+    return document
+
+
+def _validate(section: type[SectionT], values: object, where: str) -> SectionT:
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join([where, *map(str, problem['loc'])])}: {problem['msg']} (got {problem['input']!r})"
+            for problem in error.errors()
+        )
+        raise UserError(f"{PARAMS_FILE}: {problems}") from None

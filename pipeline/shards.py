@@ -1,0 +1,98 @@
+"""Pack final pictures into WebDataset shards. A video always falls into the same shard of its split."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from pipeline import faces, tars
+from pipeline.engines import Run
+from pipeline.errors import UserError
+from pipeline.files import sha256_of_bytes, sha256_of_text
+from pipeline.progress import track
+
+Job = dict[str, Any]
+
+
+def shard_names(frames: pd.DataFrame, shards: dict[str, int]) -> pd.Series:
+    """Return the shard of each frame, `<split>-<number>.tar`, from its split and the hash of its video."""
+    numbers = frames.video.map(lambda video: int(sha256_of_text(video)[:8], 16)) % frames.split.map(shards)
+    return frames.split + "-" + numbers.astype(str).str.zfill(6) + ".tar"
+
+
+def write_shards(
+    frames: pd.DataFrame, crops: Path, out: Path, look: dict[str, Any], shards: dict[str, int], run: Run
+) -> pd.DataFrame:
+    """Write the shards of the kept `frames` (rows of tables.FRAMES with dataset) and return rows of tables.SAMPLES.
+
+    `crops` is the folder of the loose crops; `look` has size (pixels), margin (share of the face's longer side) and
+    jpeg_quality; `shards` the number of shards per split: all are written, also those that stay empty.
+    """
+    frames = frames.assign(shard=shard_names(frames, shards))
+    # Within a shard by hash, so that a plain sequential reader meets classes and videos mixed.
+    frames = (
+        frames.assign(chance=frames.key.map(sha256_of_text)).sort_values(["shard", "chance"]).drop(columns="chance")
+    )
+    names = [f"{split}-{number:06d}.tar" for split, count in shards.items() for number in range(count)]
+    jobs = [
+        {
+            "name": name,
+            "rows": frames[frames.shard == name].to_dict("records"),
+            "crops": str(crops),
+            "out": str(out),
+            "look": look,
+        }
+        for name in names
+    ]
+    placed: list[dict[str, Any]] = []
+    for job, result in track(run(write_shard, jobs), len(jobs), "shard", unit="tar"):
+        if isinstance(result, Exception):
+            raise UserError(f"shard {job['name']} could not be written: {result or type(result).__name__}")
+        placed += result
+    places = pd.DataFrame(placed, columns=["key", "offset", "bytes", "sha256"])
+    return frames.drop(columns=["offset", "bytes", "sha256"]).merge(places, on="key", validate="one_to_one")
+
+
+def write_shard(job: Job) -> list[dict[str, Any]]:
+    """Write one shard (runs in a worker); return key, offset, bytes and sha256 of each picture."""
+    rows = job["rows"]
+    pictures: list[dict[str, Any]] = []
+
+    def members() -> Iterator[tuple[str, bytes]]:
+        for row in rows:
+            jpg = _final_jpg(row, Path(job["crops"]), job["look"])
+            pictures.append({"key": row["key"], "bytes": len(jpg), "sha256": sha256_of_bytes(jpg)})
+            yield f"{row['key']}.jpg", jpg
+            yield f"{row['key']}.json", _description(row)
+
+    offsets = tars.write_tar(Path(job["out"]) / job["name"], members())
+    return [picture | {"offset": offset} for picture, offset in zip(pictures, offsets[::2], strict=True)]
+
+
+def _final_jpg(row: dict[str, Any], crops: Path, look: dict[str, Any]) -> bytes:
+    png = tars.read_member(crops / row["tar"], int(row["offset"]), int(row["bytes"]))
+    loose = cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_COLOR)
+    if row["faces"] is None or pd.isna(row["faces"]):  # no detector ran: the whole frame, squeezed into the square
+        picture = cv2.resize(loose, (look["size"], look["size"]), interpolation=cv2.INTER_AREA)
+    else:
+        box = (int(row["box_x"]), int(row["box_y"]), int(row["box_width"]), int(row["box_height"]))
+        picture = faces.final_picture(
+            loose, (int(row["crop_x"]), int(row["crop_y"])), box, look["margin"], look["size"]
+        )
+    settings = [cv2.IMWRITE_JPEG_QUALITY, look["jpeg_quality"]]
+    return bytes(cv2.imencode(".jpg", picture, settings)[1].tobytes())
+
+
+def _description(row: dict[str, Any]) -> bytes:
+    """Return the .json member: what a reader without our tables needs to know of the sample."""
+    words = {name: row[name] for name in ("dataset", "video", "method", "split", "group")}
+    numbers = {name: int(row[name]) for name in ("label", "frame", "pts")}
+    face = {}
+    if not pd.isna(row["faces"]):
+        face["box"] = [int(row[f"box_{side}"]) for side in ("x", "y", "width", "height")]
+        face["landmarks"] = [int(value) for value in row["landmarks"]]
+    return json.dumps(words | numbers | face | {"time_s": row["time_s"]}, sort_keys=True).encode()

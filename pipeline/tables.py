@@ -1,0 +1,341 @@
+"""Every table that stages exchange: its columns, types, units and meaning, in one place.
+
+A table is a Parquet file with exactly the columns of its schema here. `write` puts rows into a fixed order and
+refuses other columns; `read` refuses a file of another schema. docs/tables.md is made from this file.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+from pipeline.files import whole_or_absent
+
+REAL, FAKE = 0, 1
+SPLITS = ("train", "val", "test")
+
+text = pa.string()
+name = pa.dictionary(pa.int32(), pa.string())
+
+
+def _column(column: str, kind: pa.DataType, meaning: str, *, null: bool = False) -> pa.Field:
+    return pa.field(column, kind, nullable=null, metadata={"meaning": meaning})
+
+
+_VIDEO = _column("video", name, "key of the video: dataset/method/compression/name")
+_LABEL = _column("label", pa.int8(), "0 = real, 1 = fake")
+_METHOD = _column("method", name, "how the video was made: the method's folder, or the kind of real footage")
+_SPLIT = _column("split", name, "train, val or test")
+_GROUP = _column("group", name, "provenance group: videos tied by a recording or identical content")
+_KEY = _column("key", text, "flat unique key of the frame")
+_FRAME = _column("frame", pa.int32(), "index of the frame in presentation order, from 0")
+_PTS = _column("pts", pa.int64(), "presentation time stamp in the stream's time base")
+_TIME = _column("time_s", pa.float64(), "presentation time after the first frame, seconds")
+_DETAIL = _column("detail", text, "what exactly was found, for people")
+
+VIDEOS = pa.schema(
+    [
+        _VIDEO,
+        _column("dataset", name, "key of the dataset in params.yaml"),
+        _column("path", text, "path below the dataset's root, forward slashes"),
+        _column("name", text, "path below the method's folder, without extension"),
+        _METHOD,
+        _column("compression", name, "compression level the folder claims; `native` where the dataset has none"),
+        _column("label", pa.int8(), "0 = real, 1 = fake; empty for files that are no video of the dataset", null=True),
+        _column(
+            "official_split", name, "train, val or test by the published lists; empty where they are silent", null=True
+        ),
+        _column("recording", text, "recording the picture shows (for a fake: the target's)", null=True),
+        _column("donor_recording", text, "recording the swapped-in face comes from", null=True),
+        _column("person", text, "person whose body the picture shows (for a fake: the target)", null=True),
+        _column("donor_person", text, "person whose face was put in", null=True),
+        _column("original", text, "key of the untouched video a fake was made from", null=True),
+        _column("bytes", pa.int64(), "file size, bytes; empty for a missing file", null=True),
+        _column("sha256", text, "SHA-256 of the file; empty for a missing file", null=True),
+        _column("container", text, "container format", null=True),
+        _column("codec", text, "video codec", null=True),
+        _column("pix_fmt", text, "pixel format", null=True),
+        _column("width", pa.int32(), "coded width, pixels", null=True),
+        _column("height", pa.int32(), "coded height, pixels", null=True),
+        _column("frame_rate", pa.float64(), "average frame rate, frames per second", null=True),
+        _column("time_base", pa.float64(), "length of one pts unit, seconds", null=True),
+        _column(
+            "duration_s", pa.float64(), "from the first frame's to the end of the last frame's time, seconds", null=True
+        ),
+        _column("bit_rate", pa.float64(), "video packets' bits per second of duration", null=True),
+        _column("color_space", text, "colour matrix tag (FFmpeg's name)", null=True),
+        _column("color_range", text, "colour range tag (FFmpeg's name)", null=True),
+        _column("rotation", pa.int32(), "clockwise turn that display asks for, degrees", null=True),
+        _column("audio_streams", pa.int32(), "number of audio streams", null=True),
+        _column("encoder", text, "x264's settings as written in the bitstream", null=True),
+        _column("frames", pa.int32(), "exact number of video packets that hold a frame", null=True),
+        _column("pts", pa.list_(pa.int64()), "time stamp of every frame, ascending", null=True),
+        _column("key_frames", pa.list_(pa.int32()), "indices of the frames where decoding can start", null=True),
+        _column("status", name, "ok or rejected"),
+        _column("reason", text, "code of the rejection; empty for ok"),
+        _DETAIL,
+    ]
+)
+
+FINDINGS = pa.schema(
+    [
+        _column("dataset", name, "key of the dataset"),
+        _column("stage", name, "stage that found it"),
+        _column("severity", name, "error (the pipeline stops), warning or note"),
+        _column("code", name, "what kind of finding; docs/findings.md explains each"),
+        _column("subject", text, "video, frame, split or file it is about"),
+        _DETAIL,
+    ]
+)
+
+ASSIGNMENTS = pa.schema(
+    [
+        _VIDEO,
+        _column("label", pa.int8(), "0 = real, 1 = fake; empty for files that are no video of the dataset", null=True),
+        _METHOD,
+        _column("group", name, "provenance group; empty for rejected videos", null=True),
+        _column("split", name, "train, val or test; empty for videos in none", null=True),
+        _column("status", name, "ok or rejected"),
+        _column("reason", text, "code of the rejection; empty for ok"),
+    ]
+)
+
+LEAKS = pa.schema(
+    [
+        _column("kind", name, "recording, person or content"),
+        _column("node", text, "the recording, the person or the content hash that is shared"),
+        *[_column(split, pa.int32(), f"videos of {split} tied to it") for split in SPLITS],
+    ]
+)
+
+SAMPLED_VIDEOS = pa.schema(
+    [
+        _VIDEO,
+        _column("frames", pa.int32(), "frames the video has; empty for rejected videos", null=True),
+        _column("candidates", pa.int32(), "frames taken as candidates"),
+        _column("status", name, "ok or rejected"),
+        _column("reason", text, "code of the rejection; empty for ok"),
+    ]
+)
+
+CANDIDATES = pa.schema([_VIDEO, _SPLIT, _LABEL, _METHOD, _FRAME, _PTS, _TIME])
+
+FLAT = pa.schema([_KEY, *CANDIDATES])
+
+_RANK = _column("rank", pa.int32(), "place in the order in which its split and class is filled, from 0")
+
+RANKED = pa.schema([*FLAT, _RANK, _column("turn", pa.int32(), "place among the frames of its video, from 0")])
+
+QUOTAS = pa.schema(
+    [
+        _SPLIT,
+        _LABEL,
+        _column("rule", text, "quota as asked: a number, smallest_class or none"),
+        _column("min_per_video", pa.int32(), "good frames of each video that are kept whatever the quota"),
+        _column("candidates", pa.int32(), "candidate frames"),
+        _column("videos", pa.int32(), "videos with candidate frames"),
+        _column("quota", pa.int32(), "frames to keep if every frame is good; smallest_class may shrink in extract"),
+    ]
+)
+
+FACE = [
+    _column("faces", pa.int16(), "faces found in the frame", null=True),
+    _column("probability", pa.float32(), "detector's probability of the chosen face, 3 digits", null=True),
+    *[
+        _column(f"box_{side}", pa.int32(), f"{meaning} of the chosen face, pixels of the upright frame", null=True)
+        for side, meaning in (("x", "left edge"), ("y", "upper edge"), ("width", "width"), ("height", "height"))
+    ],
+    _column(
+        "landmarks", pa.list_(pa.int32()), "x, y of left eye, right eye, nose, left and right mouth corner", null=True
+    ),
+]
+CROP = [
+    *[
+        _column(f"crop_{side}", pa.int32(), f"{meaning} of the loose crop, pixels of the upright frame", null=True)
+        for side, meaning in (("x", "left edge"), ("y", "upper edge"), ("width", "width"), ("height", "height"))
+    ],
+    _column("sharpness", pa.float32(), "variance of the Laplacian of the grey loose crop", null=True),
+    _column("tar", text, "tar that holds the loose crop, below the stage's folder", null=True),
+    _column("offset", pa.int64(), "first byte of the crop in the tar", null=True),
+    _column("bytes", pa.int64(), "length of the crop file, bytes", null=True),
+    _column("sha256", text, "SHA-256 of the crop file", null=True),
+]
+
+FRAMES = pa.schema(
+    [
+        *RANKED,
+        _GROUP,
+        _column(
+            "status", name, "kept, failed (tried, not usable), surplus (good, not needed) or unused (never decoded)"
+        ),
+        _column("reason", text, "code of the failure; empty otherwise"),
+        *FACE,
+        *CROP,
+        _column("recipe", name, "versions of decoder and detector that made the row; empty for unused frames"),
+    ]
+)
+
+FILLED = pa.schema(
+    [
+        *[field for field in QUOTAS if field.name != "quota"],
+        _column("quota", pa.int32(), "frames to keep, after what the frames turned out to hold"),
+        _column("tried", pa.int32(), "frames decoded"),
+        _column("failed", pa.int32(), "frames decoded that were not usable"),
+        _column("surplus", pa.int32(), "good frames that were not needed"),
+        _column("kept", pa.int32(), "frames kept"),
+    ]
+)
+
+SAMPLES = pa.schema(
+    [
+        _KEY,
+        _column("dataset", name, "key of the dataset"),
+        _VIDEO,
+        _SPLIT,
+        _LABEL,
+        _METHOD,
+        _GROUP,
+        _FRAME,
+        _TIME,
+        _column("shard", name, "tar that holds the sample, below the stage's folder"),
+        _column("offset", pa.int64(), "first byte of the .jpg in the shard"),
+        _column("bytes", pa.int64(), "length of the .jpg, bytes"),
+        _column("sha256", text, "SHA-256 of the .jpg"),
+    ]
+)
+
+SCORES = pa.schema(
+    [
+        _column("level", name, "frame or video"),
+        _column("dataset", name, "key of the dataset"),
+        _VIDEO,
+        _column("frame", pa.int32(), "index of the frame; empty at video level", null=True),
+        _column("key", text, "flat key of the frame; the video's key at video level"),
+        _SPLIT,
+        _LABEL,
+        _METHOD,
+        _GROUP,
+        _column(
+            "score", pa.float64(), "probability that it is fake, 0 to 1; empty where it could not be scored", null=True
+        ),
+        _column("frames_scored", pa.int32(), "frames behind the score"),
+        _column("status", name, "scored or unscored"),
+        _column("reason", text, "why it could not be scored; empty otherwise"),
+    ]
+)
+
+METRICS = pa.schema(
+    [
+        _column("dataset", name, "key of the evaluated dataset"),
+        _column("level", name, "frame or video"),
+        _column("method", name, "`all`, or one manipulation method against all reals"),
+        _column("metric", name, "name of the metric"),
+        _column("value", pa.float64(), "the figure; empty where it is undefined (one class only)", null=True),
+        _column("lower", pa.float64(), "lower end of the 95 % interval, where there is one", null=True),
+        _column("upper", pa.float64(), "upper end of the 95 % interval, where there is one", null=True),
+        _column("real", pa.int32(), "real items behind the figure"),
+        _column("fake", pa.int32(), "fake items behind the figure"),
+    ]
+)
+
+SHORTCUTS = pa.schema(
+    [
+        _column("dataset", name, "key of the dataset"),
+        _column("probe", name, "what the classifier sees: `container` = facts of the file alone"),
+        _column("feature", text, "`all` for the classifier on every feature, else one feature alone"),
+        _column("auroc", pa.float64(), "area under the ROC curve, cross-validated over provenance groups", null=True),
+        _column("lower", pa.float64(), "lower end of the 95 % interval", null=True),
+        _column("upper", pa.float64(), "upper end of the 95 % interval", null=True),
+        _column("videos", pa.int32(), "videos behind the figure"),
+        _column("groups", pa.int32(), "provenance groups behind the figure"),
+    ]
+)
+
+
+def write(path: Path, rows: pd.DataFrame | list[dict[str, Any]], schema: pa.Schema, order: list[str]) -> None:
+    """Write `rows` as a Parquet table of exactly `schema`, sorted by the columns `order`, whole or not at all.
+
+    Raises ValueError for missing or additional columns, and pyarrow's error for values that do not fit.
+    """
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=schema.names)
+    if set(frame.columns) != set(schema.names):
+        raise ValueError(f"{path}: columns differ from the schema: {sorted(set(frame.columns) ^ set(schema.names))}")
+    for field in schema:
+        if not field.nullable and frame[field.name].isna().any():
+            raise ValueError(f"{path}: column {field.name} has empty values")
+    frame = frame.sort_values(order, kind="stable") if len(frame) else frame
+    table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+    with whole_or_absent(path) as part:
+        pq.write_table(table.replace_schema_metadata(None), part, compression="zstd")
+
+
+def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a table written by `write`: integers with gaps as nullable Int64, names as strings.
+
+    Raises UserError when the file is missing or has another schema.
+    """
+    try:
+        table = pq.read_table(path, columns=columns)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run `dvc repro` (or `dvc pull`) first") from None
+    expected = schema if columns is None else pa.schema([schema.field(column) for column in columns])
+    if table.schema.names != expected.names or table.schema.types != expected.types:
+        raise UserError(f"{path} was written by another version of Veriframe; run `dvc repro` to rebuild it")
+    # Dictionaries save space on disk; in memory plain strings join and group without surprises.
+    plain = table.cast(pa.schema([field.with_type(text) if field.type == name else field for field in table.schema]))
+    nullable_integers = {pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype()}
+    nullable_integers[pa.int64()] = pd.Int64Dtype()
+    gappy = {field.type for field in expected if field.nullable}
+    frame: pd.DataFrame = plain.to_pandas(
+        types_mapper=lambda kind: nullable_integers.get(kind) if kind in gappy else None
+    )
+    for field in expected:
+        if not field.nullable and field.type in nullable_integers and field.type in gappy:
+            frame[field.name] = frame[field.name].astype(field.type.to_pandas_dtype())
+    return frame
+
+
+def describe() -> str:
+    """Return docs/tables.md: each table with its columns, types and meanings."""
+    lines = ["# Tables", "", "Made from `pipeline/tables.py` by `python -m pipeline.tables`; do not edit by hand.", ""]
+    for title, schema, where in TABLES:
+        lines += [
+            f"## {title}",
+            "",
+            f"`{where}`",
+            "",
+            "| column | type | may be empty | meaning |",
+            "|---|---|---|---|",
+        ]
+        for field in schema:
+            kind = "name" if field.type == name else str(field.type)
+            lines.append(
+                f"| {field.name} | {kind} | {'yes' if field.nullable else ''} | {field.metadata[b'meaning'].decode()} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+TABLES = [
+    ("Videos", VIDEOS, "data/index/<dataset>/videos.parquet"),
+    ("Findings", FINDINGS, "data/index/<dataset>/findings.parquet, data/check/<dataset>/findings.parquet"),
+    ("Assignments", ASSIGNMENTS, "data/split/<dataset>/videos.parquet"),
+    ("Leaks", LEAKS, "data/split/<dataset>/leaks.parquet"),
+    ("Sampled videos", SAMPLED_VIDEOS, "data/sample/<dataset>/videos.parquet"),
+    ("Candidates", CANDIDATES, "data/sample/<dataset>/frames.parquet"),
+    ("Flat candidates", FLAT, "data/flatten/<dataset>/frames.parquet"),
+    ("Ranked candidates", RANKED, "data/reduce/<dataset>/frames.parquet"),
+    ("Quotas", QUOTAS, "data/reduce/<dataset>/quotas.parquet"),
+    ("Frames", FRAMES, "data/extract/<dataset>/frames.parquet"),
+    ("Filled quotas", FILLED, "data/extract/<dataset>/quotas.parquet"),
+    ("Samples", SAMPLES, "data/shard/<dataset>/samples.parquet"),
+    ("Shortcuts", SHORTCUTS, "data/audit/shortcuts.parquet"),
+    ("Scores", SCORES, "data/evaluate/<dataset>/scores.parquet"),
+    ("Metrics", METRICS, "data/evaluate/<dataset>/metrics.parquet"),
+]
+
+if __name__ == "__main__":
+    print(describe(), end="")

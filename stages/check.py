@@ -1,0 +1,108 @@
+"""check: nothing lost, doubled or leaked, every crop whole; else the pipeline stops. `python -m stages.check KEY`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from pipeline import machine, params, quality, tables
+from pipeline.engines import local_engine
+from pipeline.errors import UserError, exit_on_user_error
+from pipeline.files import whole_or_absent
+
+
+class Params(params.Section):
+    """The section `check` of params.yaml."""
+
+    min_found: float = Field(ge=0, le=1)
+    max_imbalance: float = Field(ge=1)
+
+
+def main() -> None:
+    """Write data/check/KEY: verdict.json and findings.parquet; end with an error when a rule is broken."""
+    (key,) = sys.argv[1:]
+    out = Path("data/check") / key
+    knobs = params.load_section(Params, "check", key)
+    folder = {
+        stage: Path("data") / stage / key for stage in ("index", "split", "sample", "flatten", "reduce", "extract")
+    }
+    assignments = tables.read(folder["split"] / "videos.parquet", tables.ASSIGNMENTS)
+    sampled = tables.read(folder["sample"] / "videos.parquet", tables.SAMPLED_VIDEOS)
+    frames = tables.read(folder["extract"] / "frames.parquet", tables.FRAMES)
+    filled = tables.read(folder["extract"] / "quotas.parquet", tables.FILLED)
+    with local_engine(machine.workers()) as run:
+        crops = quality.inspect_crops(frames, folder["extract"], run)
+
+    steps = {
+        "videos: index to split": (_rows(folder["index"] / "videos.parquet"), len(assignments)),
+        "videos: split to sample": (len(assignments), len(sampled)),
+        "frames: candidates to rows": (int(sampled.candidates.sum()), _rows(folder["sample"] / "frames.parquet")),
+        "frames: sample to flatten": (
+            _rows(folder["sample"] / "frames.parquet"),
+            _rows(folder["flatten"] / "frames.parquet"),
+        ),
+        "frames: flatten to reduce": (
+            _rows(folder["flatten"] / "frames.parquet"),
+            _rows(folder["reduce"] / "frames.parquet"),
+        ),
+        "frames: reduce to extract": (_rows(folder["reduce"] / "frames.parquet"), len(frames)),
+        "frames: kept to crops": (int((frames.status == "kept").sum()), int((crops.problem == "").sum())),
+        "frames: quotas to kept": (int(filled.kept.sum()), int((frames.status == "kept").sum())),
+    }
+    videos = assignments[assignments.status == "ok"]
+    checked = quality.checked_tables(videos, steps, frames, filled, crops)
+    outcomes = quality.validate(checked, quality.rules(knobs.min_found, knobs.max_imbalance))
+    broken = [outcome for outcome in outcomes if not outcome["passed"]]
+
+    verdict = {
+        "dataset": key,
+        "passed": not broken,
+        "rules": len(outcomes),
+        "broken": sorted({outcome["code"] for outcome in broken}),
+        "videos": {"used": len(videos), "rejected": len(assignments) - len(videos)},
+        "frames": {status: int((frames.status == status).sum()) for status in ("kept", "surplus", "failed", "unused")},
+        "steps": {what: list(counts) for what, counts in steps.items()},
+    }
+    tables.write(
+        out / "findings.parquet", _findings(key, broken, frames), tables.FINDINGS, order=["severity", "code", "subject"]
+    )
+    with whole_or_absent(out / "verdict.json") as part:
+        part.write_text(json.dumps(verdict, indent=2) + "\n")
+    if broken:
+        said = "; ".join(f"{outcome['code']} ({', '.join(outcome['examples'])})" for outcome in broken)
+        raise UserError(
+            f"{key} broke {len(broken)} of {len(outcomes)} rules: {said}. See {out}/verdict.json and docs/findings.md"
+        )
+
+
+def _rows(path: Path) -> int:
+    return int(pq.ParquetFile(path).metadata.num_rows)
+
+
+def _findings(key: str, broken: list[dict[str, Any]], frames: Any) -> list[dict[str, str]]:
+    """Broken rules are errors; frames that were tried and failed are notes, one for each frame with its reason."""
+    row = {"dataset": key, "stage": "check"}
+    errors = [
+        row
+        | {
+            "severity": "error",
+            "code": outcome["code"],
+            "subject": subject,
+            "detail": f"{outcome['table']}: {outcome['expectation']}",
+        }
+        for outcome in broken
+        for subject in outcome["examples"] or [outcome["table"]]
+    ]
+    failed = frames[frames.status == "failed"]
+    notes = [
+        row | {"severity": "note", "code": reason, "subject": frame, "detail": "decoded, not usable"}
+        for frame, reason in zip(failed.key, failed.reason, strict=True)
+    ]
+    return errors + notes
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

@@ -1,0 +1,31 @@
+"""index: one row per file of a raw tree, from name, published lists and packets. `python -m stages.index KEY`."""
+
+import sys
+from pathlib import Path
+
+from pydantic import Field
+
+from pipeline import indexing, machine, params, tables
+from pipeline.engines import local_engine
+from pipeline.errors import exit_on_user_error
+
+
+class Params(params.Section):
+    """The section `index` of params.yaml."""
+
+    min_frames: int = Field(ge=1, le=300)
+
+
+def main() -> None:
+    """Write data/index/KEY: videos.parquet and findings.parquet."""
+    (key,) = sys.argv[1:]
+    out = Path("data/index") / key
+    knobs = params.load_section(Params, "index", key)
+    with local_engine(machine.workers()) as run:
+        rows = indexing.index(key, params.load_dataset(key), knobs.min_frames, run)
+    tables.write(out / "videos.parquet", rows, tables.VIDEOS, order=["video"])
+    tables.write(out / "findings.parquet", indexing.findings(key, rows), tables.FINDINGS, order=["code", "subject"])
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)
