@@ -21,7 +21,7 @@ def local_engine(workers: int, timeout_s: float | None = None) -> Iterator[Run]:
     pool = ProcessPool(max_workers=workers, context=multiprocessing.get_context("spawn"), initializer=_single_threaded)
 
     def run(fn: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-        futures = {pool.schedule(fn, args=[job], timeout=timeout_s): job for job in jobs}
+        futures: dict[Any, Any] = {pool.schedule(fn, args=[job], timeout=timeout_s): job for job in jobs}
         for future in as_completed(futures):
             error = future.exception()
             yield futures[future], future.result() if error is None else error

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from pipeline.errors import UserError
 
 
 @contextmanager
@@ -43,3 +45,21 @@ def list_files(root: Path) -> list[str]:
         for name in names
     ]
     return sorted(found)
+
+
+def folder_of_each(parent: Path, keys: Iterable[str]) -> dict[str, Path]:
+    """Return the folder below `parent` of each dataset key, in the order of `keys`.
+
+    Stages over all datasets go through this and never list a folder. Raises UserError when a folder is missing, or
+    when there is one more than the keys: it would be an input that nobody reads.
+    """
+    folders = {key: parent / key for key in keys}
+    there = {path.name for path in parent.iterdir() if path.is_dir()} if parent.is_dir() else set()
+    if missing := [str(folder) for key, folder in folders.items() if key not in there]:
+        raise UserError(f"{', '.join(missing)}: not there; run `dvc repro` (or `dvc pull`) first")
+    if additional := sorted(there - set(folders)):
+        raise UserError(
+            f"{parent} also holds {', '.join(additional)}, which `datasets` in params.yaml does not name; remove it, "
+            "or add the dataset"
+        )
+    return folders

@@ -1,6 +1,7 @@
 """Progress of long work: a bar with rate and ETA on a terminal, a plain line now and then in a log."""
 
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -12,32 +13,20 @@ LOG_SECONDS = 10.0
 
 def track(items: Iterable[Item], total: int, what: str, unit: str = "video") -> Iterator[Item]:
     """Yield `items` unchanged while reporting how many of `total` are done, at which rate, and the time left."""
-    if total == 0:
-        return
-    terminal = sys.stderr.isatty()
-    bar = tqdm(
-        items,
-        total=total,
-        desc=what,
-        unit=unit,
-        mininterval=0.2 if terminal else LOG_SECONDS,
-        maxinterval=LOG_SECONDS,
-        ascii=not terminal,
-        dynamic_ncols=terminal,
-        file=sys.stderr if terminal else _Lines(),
-        leave=terminal,
-        bar_format=None if terminal else "{desc}: {n_fmt}/{total_fmt} {unit}s, {rate_fmt}, {remaining} left\n",
-    )
-    yield from bar
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, desc=what, unit=unit, dynamic_ncols=True)
+    elif total:
+        yield from _log(items, total, what, unit)
 
 
-class _Lines:
-    """A text stream for tqdm that drops carriage returns, so that a log holds whole lines."""
-
-    def write(self, text: str) -> None:
-        line = text.replace("\r", "").strip()
-        if line:
-            print(line, file=sys.stderr, flush=True)
-
-    def flush(self) -> None:
-        sys.stderr.flush()
+def _log(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[Item]:
+    start = last = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - last >= LOG_SECONDS or done == total:
+            last, rate = now, done / max(now - start, 1e-9)
+            left = tqdm.format_interval((total - done) / rate)
+            print(f"{what}: {done} of {total} {unit}s, {rate:.1f}/s, {left} left", file=sys.stderr, flush=True)

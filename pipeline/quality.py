@@ -204,14 +204,20 @@ def validate(checked: dict[str, pd.DataFrame], suites: dict[str, list[Rule]]) ->
         result = context.validation_definitions.add(definition).run(
             batch_parameters={"dataframe": table.reset_index(drop=True)}, result_format={"result_format": "COMPLETE"}
         )
-        for outcome in sorted(result.results, key=lambda outcome: outcome.expectation_config.meta["rule"]):
-            rule = suite_rules[outcome.expectation_config.meta["rule"]]
+        outcomes: dict[int, Any] = {_rule_number(outcome): outcome for outcome in result.results}
+        for number, rule in enumerate(suite_rules):
+            outcome = outcomes[number]
             examples = [] if outcome.success else _examples(table, outcome)
             rows.append(
                 {"table": name, "code": rule.code, "expectation": rule.expectation, "passed": bool(outcome.success)}
                 | {"violations": 0 if outcome.success else len(examples) or 1, "examples": examples[:SHOWN]}
             )
     return rows
+
+
+def _rule_number(outcome: Any) -> int:
+    """Great Expectations returns outcomes in an order of its own; the number rides along as meta data."""
+    return int(outcome.expectation_config.meta["rule"])
 
 
 def _examples(table: pd.DataFrame, outcome: Any) -> list[str]:

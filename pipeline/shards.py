@@ -76,6 +76,8 @@ def write_shard(job: Job) -> list[dict[str, Any]]:
 def _final_jpg(row: dict[str, Any], crops: Path, look: dict[str, Any]) -> bytes:
     png = tars.read_member(crops / row["tar"], int(row["offset"]), int(row["bytes"]))
     loose = cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_COLOR)
+    if loose is None:
+        raise ValueError(f"{crops / row['tar']} holds no picture at byte {row['offset']}; run check")
     if row["faces"] is None or pd.isna(row["faces"]):  # no detector ran: the whole frame, squeezed into the square
         picture = cv2.resize(loose, (look["size"], look["size"]), interpolation=cv2.INTER_AREA)
     else:

@@ -136,7 +136,7 @@ def decode(path: Path, pts: list[int], key_pts: list[int]) -> Iterator[tuple[int
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         frames: Iterator[VideoFrame] = iter(())
-        frame: VideoFrame | None = None
+        frame: Any = None
         for wanted in sorted(pts):
             start = key_pts[max(bisect_right(key_pts, wanted) - 1, 0)]
             try:

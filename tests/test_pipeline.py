@@ -1,0 +1,155 @@
+"""The pipeline as a user runs it: real DVC in a scratch repository, one repro of a small tree shared by all tests."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from project import change_params, commit, copy_project, fingerprint, lock, run
+
+OWN = "own_ffpp"
+DATASETS = ["synthetic_celeb_df", OWN]
+SMALL = {
+    "synthesize.scale": 0.3,
+    "audit.bootstrap": 200,
+    "evaluate.bootstrap": 200,
+    "train.epochs": 2,
+    "datasets.synthetic_ffpp": ...,
+    "datasets.synthetic_dfdc": ...,
+    f"datasets.{OWN}": {"layout": "ffpp", "root": f"data/raw/{OWN}", "methods": None, "compression": None},
+}
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's own FF++ tree, outside the project."""
+    folder = tmp_path_factory.mktemp("raw")
+    run(folder, "veriframe", "synthesize", "--layout", "ffpp", "--scale", "0.3", "--out", str(folder / OWN))
+    return folder / OWN
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, raw: Path) -> Path:
+    """The project after one repro: a synthetic dataset, and a user's own one behind a link."""
+    project = copy_project(tmp_path_factory.mktemp("project"), SMALL)
+    before = fingerprint(raw)
+    (project / "data/raw" / OWN).symlink_to(raw)
+    run(project, "dvc", "repro", "report")
+    commit(project, "First data")
+    assert fingerprint(raw) == before
+    return project
+
+
+def test_every_stage_left_its_outputs(project: Path) -> None:
+    for key in DATASETS:
+        for stage in ("index", "split", "sample", "flatten", "reduce", "extract", "check", "shard", "evaluate"):
+            assert any((project / "data" / stage / key).iterdir()), (stage, key)
+        assert json.loads((project / "data/check" / key / "verdict.json").read_text())["passed"] is True
+    assert (project / "reports/index.html").stat().st_size > 10_000
+
+
+def test_second_repro_finds_nothing_to_do(project: Path) -> None:
+    before = (project / "dvc.lock").read_bytes()
+    assert "Data and pipelines are up to date" in run(project, "dvc", "repro", "report").stdout
+    assert (project / "dvc.lock").read_bytes() == before
+
+
+def test_rows_are_kept_from_stage_to_stage(project: Path) -> None:
+    for key in DATASETS:
+        rows = {
+            stage: len(pd.read_parquet(project / "data" / stage / key / f"{table}.parquet"))
+            for stage, table in [
+                ("index", "videos"), ("split", "videos"), ("sample", "frames"), ("flatten", "frames"), ("reduce", "frames"),
+                ("extract", "frames"),
+            ]
+        }  # fmt: skip
+        assert rows["index"] == rows["split"] > 0
+        assert rows["sample"] == rows["flatten"] == rows["reduce"] == rows["extract"] > 0
+        kept = (pd.read_parquet(project / "data/extract" / key / "frames.parquet").status == "kept").sum()
+        assert len(pd.read_parquet(project / "data/shard" / key / "samples.parquet")) == kept > 0
+
+
+def test_quotas_are_met_exactly(project: Path) -> None:
+    for key in DATASETS:
+        filled = pd.read_parquet(project / "data/extract" / key / "quotas.parquet")
+        assert (filled.kept == filled.quota).all()
+        balanced = filled[filled.rule == "smallest_class"].groupby("split", observed=True).kept
+        assert (balanced.nunique() == 1).all() and balanced.ngroups == 2
+
+
+def test_planted_faults_are_named(project: Path) -> None:
+    celeb = pd.read_parquet(project / "data/index/synthetic_celeb_df/videos.parquet")
+    rejected = celeb[celeb.status == "rejected"]
+    assert {"too_short", "stray", "unreadable"} <= set(rejected.reason)
+    assert rejected.detail.str.len().min() > 0
+    frames = pd.read_parquet(project / "data/extract/synthetic_celeb_df/frames.parquet")
+    assert "no_face" in set(frames[frames.status == "failed"].reason)
+
+
+@pytest.mark.parametrize("link", [True, False], ids=["link", "folder"])
+def test_raw_tree_survives(project: Path, raw: Path, link: bool) -> None:
+    place = project / "data/raw" / OWN
+    if not link:
+        place.unlink()
+        shutil.copytree(raw, place)
+    before, original = fingerprint(place), fingerprint(raw)
+    try:
+        run(project, "dvc", "repro", "report")
+        run(project, "dvc", "repro", "--force", "--single-item", f"index@{OWN}")
+        run(project, "dvc", "checkout", "--force")
+        run(project, "dvc", "pull", "--force", check=False)  # there may be no remote yet: it must still touch nothing
+        assert fingerprint(place) == before
+        assert fingerprint(raw) == original
+    finally:
+        if not link:
+            shutil.rmtree(place)
+            place.symlink_to(raw)
+
+
+def test_a_clone_pulls_and_has_nothing_to_do(project: Path, raw: Path, tmp_path: Path) -> None:
+    run(project, "dvc", "remote", "add", "--force", "--default", "storage", str(tmp_path / "remote"))
+    commit(project, "Add a remote")
+    run(project, "dvc", "push")
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "--quiet", str(project), str(clone))
+    assert not (clone / "data/shard").exists()
+    run(clone, "dvc", "pull", "--allow-missing")
+    for key in DATASETS:
+        shards = f"data/shard/{key}"
+        assert fingerprint(clone / shards).keys() == fingerprint(project / shards).keys()
+        for name, (digest, _) in fingerprint(project / shards).items():
+            assert fingerprint(clone / shards)[name][0] == digest
+    # Without the raw video, and then with it.
+    assert "Data and pipelines are up to date" in run(clone, "dvc", "repro", "--allow-missing", "report").stdout
+    (clone / "data/raw" / OWN).symlink_to(raw)
+    assert "Data and pipelines are up to date" in run(clone, "dvc", "repro", "report").stdout
+    assert run(clone, "git", "status", "--porcelain").stdout == ""
+
+
+def test_a_branch_can_be_compared(project: Path) -> None:
+    run(project, "git", "switch", "--quiet", "--create", "every5")
+    try:
+        change_params(project, {"sample.every": 5})
+        run(project, "dvc", "repro", "report")
+        commit(project, "Every 5th frame")
+        assert lock(project)["index@synthetic_celeb_df"]["outs"] == _lock_of(project, "main")["index@synthetic_celeb_df"]["outs"]
+        params = json.loads(run(project, "dvc", "params", "diff", "main", "--json").stdout)
+        assert params["params.yaml"] == {"sample.every": {"old": 10, "new": 5, "diff": -5}}
+        metrics = json.loads(run(project, "dvc", "metrics", "diff", "main", "--json").stdout)["diff"]
+        assert {"reports/metrics/eval.json", "reports/metrics/data.json"} <= set(metrics)
+        table = run(project, "dvc", "metrics", "diff", "main", "--md").stdout
+        assert f"{OWN}." in table and "auroc" in table
+        page = run(project, "dvc", "plots", "diff", "main").stdout.strip()
+        html = (project / "dvc_plots/index.html").read_text()
+        assert page.endswith("index.html") and '"rev": "main"' in html and '"rev": "workspace"' in html
+    finally:
+        run(project, "git", "switch", "--quiet", "main")
+        run(project, "dvc", "checkout")
+
+
+def _lock_of(project: Path, revision: str) -> dict:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).load(run(project, "git", "show", f"{revision}:dvc.lock").stdout)["stages"]
