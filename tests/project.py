@@ -17,7 +17,10 @@ BIN = Path(sys.executable).parent
 def copy_project(to: Path, changes: dict[str, Any]) -> Path:
     """Copy what git tracks (or would track) to `to`, change params.yaml, and commit. Returns `to`."""
     listing = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
     )
     for name in listing.stdout.decode().split("\0"):
         if name and (ROOT / name).is_file() and name != "dvc.lock":
@@ -52,11 +55,15 @@ def run(project: Path, *command: str, check: bool = True, **environment: str) ->
     """Run a command in the project as from a plain shell: tools of this environment by path, nothing activated."""
     program = BIN / command[0]
     full = [str(program) if program.exists() else command[0], *command[1:]]
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("VERIFRAME_", "VIRTUAL_ENV"))}
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith(("VERIFRAME_", "VIRTUAL_ENV"))
+    }
     variables |= {"DVC_SITE_CACHE_DIR": str(project / ".cache/dvc-site"), "COLUMNS": "200"} | environment
     done = subprocess.run(full, cwd=project, env=variables, capture_output=True, text=True, check=False)
     if check and done.returncode:
-        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+        raise AssertionError(
+            f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        )
     return done
 
 

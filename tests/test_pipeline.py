@@ -134,7 +134,10 @@ def test_a_branch_can_be_compared(project: Path) -> None:
         change_params(project, {"sample.every": 5})
         run(project, "dvc", "repro", "report")
         commit(project, "Every 5th frame")
-        assert lock(project)["index@synthetic_celeb_df"]["outs"] == _lock_of(project, "main")["index@synthetic_celeb_df"]["outs"]
+        assert (
+            lock(project)["index@synthetic_celeb_df"]["outs"]
+            == _lock_of(project, "main")["index@synthetic_celeb_df"]["outs"]
+        )
         params = json.loads(run(project, "dvc", "params", "diff", "main", "--json").stdout)
         assert params["params.yaml"] == {"sample.every": {"old": 10, "new": 5, "diff": -5}}
         metrics = json.loads(run(project, "dvc", "metrics", "diff", "main", "--json").stdout)["diff"]

@@ -25,7 +25,17 @@ SETTINGS = {
 
 
 def test_real_clips_from_forging_to_report(tmp_path: Path) -> None:
-    run(tmp_path, "veriframe", "synthesize", "--layout", "celeb_df_v2", "--from-clips", str(CLIPS), "--out", str(tmp_path / "raw"))
+    run(
+        tmp_path,
+        "veriframe",
+        "synthesize",
+        "--layout",
+        "celeb_df_v2",
+        "--from-clips",
+        str(CLIPS),
+        "--out",
+        str(tmp_path / "raw"),
+    )
     (tmp_path / "project").mkdir()
     project = copy_project(tmp_path / "project", SETTINGS)
     (project / "data/raw/clips").symlink_to(tmp_path / "raw")

@@ -1,0 +1,198 @@
+"""A made-up project for the stages over all datasets: params.yaml and every table that audit and report read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from fabricated_shards import picture
+
+from pipeline import metrics, tables
+from pipeline.files import sha256_of_text
+from pipeline.tars import write_tar
+
+METHODS = {"youtube": tables.REAL, "Deepfakes": tables.FAKE, 'Face<Swap> & "quotes"': tables.FAKE}
+ODD_NAME = "vidéo <b>\"7\"</b> & 'co'"
+FRAMES = 2
+PARAMS = """\
+datasets:
+{datasets}
+audit: {{folds: 4, bootstrap: 200, seed: 0}}
+report: {{pictures: {pictures}, sheet: 8}}
+train: {{datasets: [{trained}]}}
+"""
+
+
+def write_project(root: Path, keys: list[str], *, pictures: bool = True, groups: int = 12) -> None:
+    """Write params.yaml, data/ and reports/train/ below `root`; the first key is the dataset trained on."""
+    write_params(root, keys, pictures=pictures)
+    for place, key in enumerate(keys):
+        write_dataset(root / "data", key, groups, skill=2.5 if place == 0 else 0.4)
+    facts = {"datasets": keys[:1], "epochs": {"best": 1, "run": 3}, "lr": 0.001}
+    card = {
+        "model": "resnet10t",
+        "thresholds": {"frame": 0.45, "video": 0.5},
+        "transform": {"mean": [0.5, 0.4]},
+        **facts,
+    }
+    _text(root / "data/train/model.json", json.dumps(card))
+    for name, values in (
+        ("train/loss", (0.7, 0.4, 0.2)),
+        ("val/loss", (0.7, 0.5, 0.55)),
+        ("val/auroc", (0.6, 0.8, 0.79)),
+    ):
+        rows = "".join(f"{epoch}\t{value}\n" for epoch, value in enumerate(values))
+        _text(root / f"reports/train/plots/metrics/{name}.tsv", f"step\t{name.split('/')[1]}\n{rows}")
+
+
+def write_params(root: Path, keys: list[str], *, pictures: bool = True) -> None:
+    entries = "\n".join(f"  {key}: {{layout: ffpp, root: data/synthesize/ffpp}}" for key in keys)
+    _text(root / "params.yaml", PARAMS.format(datasets=entries, pictures=str(pictures).lower(), trained=keys[0]))
+
+
+def write_dataset(data: Path, key: str, groups: int = 12, skill: float = 2.5) -> None:
+    """Write the tables of one dataset: a real and two fakes in each of `groups` recordings, and two rejected files.
+
+    `skill` is how far the scores of fakes lie above those of reals, in standard deviations.
+    """
+    videos = _videos(key, groups)
+    usable = videos[videos.status == "ok"]
+    tables.write(data / "index" / key / "videos.parquet", videos, tables.VIDEOS, ["video"])
+    note = {"dataset": key, "stage": "index", "severity": "note", "code": "stray", "subject": ODD_NAME, "detail": "<i>"}
+    tables.write(data / "index" / key / "findings.parquet", [note], tables.FINDINGS, ["subject"])
+
+    assignments = videos[["video", "label", "method", "status", "reason"]].copy()
+    assignments["group"] = videos.recording.where(videos.status == "ok", None)
+    assignments["split"] = videos.official_split
+    tables.write(data / "split" / key / "videos.parquet", assignments, tables.ASSIGNMENTS, ["video"])
+    leak = {"kind": "person", "node": "id<1>", "train": 4, "val": 0, "test": 3}
+    tables.write(data / "split" / key / "leaks.parquet", [leak], tables.LEAKS, ["kind", "node"])
+
+    frames = _frames(assignments[assignments.status == "ok"])
+    tables.write(data / "extract" / key / "frames.parquet", frames, tables.FRAMES, ["key"])
+    tables.write(data / "extract" / key / "quotas.parquet", _quotas(frames), tables.FILLED, ["split", "label"])
+    failed = frames[frames.status == "failed"]
+    notes = [note | {"stage": "check", "code": "no_face", "subject": name} for name in failed.key]
+    tables.write(data / "check" / key / "findings.parquet", notes, tables.FINDINGS, ["subject"])
+    verdict = {"dataset": key, "passed": True, "rules": 23, "broken": []}
+    _text(data / "check" / key / "verdict.json", json.dumps(verdict))
+
+    samples = _samples(data / "shard" / key, key, frames[frames.status == "kept"])
+    scores = _scores(samples, usable, skill)
+    tables.write(data / "evaluate" / key / "scores.parquet", scores, tables.SCORES, ["level", "key"])
+    tables.write(
+        data / "evaluate" / key / "metrics.parquet",
+        _metrics(key, scores),
+        tables.METRICS,
+        ["level", "method", "metric"],
+    )
+
+
+def _videos(key: str, groups: int) -> pd.DataFrame:
+    random = np.random.default_rng(int(sha256_of_text(key)[:8], 16))
+    empty = {field.name: None for field in tables.VIDEOS}
+    rows = []
+    for group in range(groups):
+        split = ("train", "train", "val", "test")[group % 4]
+        frames = int(random.integers(60, 120))
+        for method, label in METHODS.items():
+            size = int(frames * random.uniform(4_000, 6_000))
+            name = ODD_NAME if group == 3 else f"{group:03d}"
+            facts = {"width": 640, "height": 360, "frame_rate": 25.0, "time_base": 1 / 12800, "frames": frames}
+            facts |= {"duration_s": frames / 25, "bit_rate": size * 200 / frames, "bytes": size, "audio_streams": 0}
+            facts |= {"container": "mp4", "codec": "h264", "pix_fmt": "yuv420p", "rotation": 0, "sha256": "0" * 64}
+            facts |= {"encoder": "x264 - core 165 - options: cabac=1 crf=23.0", "pts": [0, 1], "key_frames": [0]}
+            rows.append(
+                empty
+                | {"video": f"{key}/{method}/c23/{name}", "dataset": key, "path": f"{method}/{name}.mp4", "name": name}
+                | {"method": method, "compression": "c23", "label": label, "official_split": split, **facts}
+                | {"recording": f"{key} {group}", "status": "ok", "reason": "", "detail": ""}
+            )
+    for name, reason in (("one frame", "too_short"), (f"{ODD_NAME}.txt", "stray")):
+        rows.append(
+            empty
+            | {"video": f"{key}/youtube/c23/{name}", "dataset": key, "path": name, "name": name, "method": "youtube"}
+            | {"compression": "c23", "status": "rejected", "reason": reason, "detail": f"{name}: 1 of 2 frames"}
+        )
+    return pd.DataFrame(rows, columns=tables.VIDEOS.names)
+
+
+def _frames(videos: pd.DataFrame) -> pd.DataFrame:
+    empty = {field.name: None if field.nullable else 0 for field in tables.FRAMES} | {"recipe": "test", "time_s": 0.0}
+    rows = []
+    for number, video in enumerate(videos.to_dict("records")):
+        known = {name: video[name] for name in ("video", "split", "label", "method", "group")}
+        for frame in range(FRAMES + 1):
+            status = "kept" if frame < FRAMES else "failed" if number % 5 == 0 else "surplus"
+            name = f"{video['video'].replace('/', '__')}__f{frame:06d}"
+            row = known | {"key": name, "frame": frame * 10, "status": status}
+            rows.append(empty | row | {"reason": "no_face" if status == "failed" else ""})
+    return pd.DataFrame(rows)[tables.FRAMES.names]
+
+
+def _quotas(frames: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    for (split, label), part in frames.groupby(["split", "label"]):
+        status = {name: int((part.status == name).sum()) for name in ("failed", "surplus", "kept")}
+        row = {
+            "split": split,
+            "label": label,
+            "rule": "none",
+            "min_per_video": 1,
+            "candidates": len(part),
+            "videos": part.video.nunique(),
+        }
+        rows.append(row | status | {"quota": status["kept"], "tried": len(part)})
+    return rows
+
+
+def _samples(folder: Path, key: str, frames: pd.DataFrame) -> pd.DataFrame:
+    rows = frames[["key", "video", "split", "label", "method", "group", "frame", "time_s"]].sort_values("key")
+    jpegs = [picture(row.label, number) for number, row in enumerate(rows.itertuples())]
+    offsets = write_tar(folder / "all-000000.tar", [(f"{number}.jpg", jpeg) for number, jpeg in enumerate(jpegs)])
+    rows = rows.assign(
+        dataset=key, shard="all-000000.tar", offset=offsets, bytes=[len(jpeg) for jpeg in jpegs], sha256="0" * 64
+    )
+    tables.write(folder / "samples.parquet", rows, tables.SAMPLES, ["key"])
+    return rows
+
+
+def _scores(samples: pd.DataFrame, usable: pd.DataFrame, skill: float) -> pd.DataFrame:
+    random = np.random.default_rng(1)
+    tested = samples[samples.split == "test"]
+    strength = {video: random.normal() for video in usable.video}
+    logit = tested.video.map(strength) + skill * (tested.label - 0.5) + random.normal(0, 0.3, len(tested))
+    scored = tested.assign(score=1 / (1 + np.exp(-logit)), level="frame", frames_scored=1)
+    columns = ["video", "dataset", "split", "label", "method", "group"]
+    videos = scored.groupby(columns, as_index=False).agg(score=("score", "mean"), frames_scored=("score", "size"))
+    videos = videos.assign(level="video", key=videos.video, frame=None)
+    rows = pd.concat([scored, videos], ignore_index=True).assign(status="scored", reason="")
+    lost = rows.index[(rows.level == "video")][-1]
+    rows.loc[lost, ["score", "frames_scored", "status", "reason"]] = [None, 0, "unscored", "no_face"]
+    return rows[tables.SCORES.names].astype({"frame": "Int64"})
+
+
+def _metrics(key: str, scores: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    for level, part in scores[scores.status == "scored"].groupby("level"):
+        for method in ["all", *[name for name, label in METHODS.items() if label == tables.FAKE]]:
+            items = part if method == "all" else part[(part.label == tables.REAL) | (part.method == method)]
+            labels, values = items.label.to_numpy(int), items.score.to_numpy(float)
+            figures: dict[str, tuple[float, Any, Any]] = {
+                name: (value, None, None) for name, value in metrics.binary_metrics(labels, values, 0.5).items()
+            }
+            figures["auroc"] = metrics.auroc_interval(labels, values, items.group.to_numpy(str), 200, 0)
+            total = int((scores.level == level).sum())
+            figures |= {"coverage": (len(part) / total, None, None)} if method == "all" else {}
+            rows += [
+                {"dataset": key, "level": level, "method": method, "metric": metric, "value": value, "lower": lower}
+                | {"upper": upper, "real": int((labels == 0).sum()), "fake": int((labels == 1).sum())}
+                for metric, (value, lower, upper) in figures.items()
+            ]
+    return rows
+
+
+def _text(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")

@@ -1,0 +1,158 @@
+"""The stage report over a made-up project of two datasets with odd names."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from fabricated_project import ODD_NAME, write_params, write_project
+
+from pipeline import tables
+
+ROOT = Path(__file__).parents[2]
+KEYS = ["first", "second"]
+
+
+def run(folder: Path, stage: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+class Page(HTMLParser):
+    """The page's elements, checked for balance, and its text."""
+
+    VOID = ("meta", "link", "img", "br", "wbr", "path", "circle")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += f" {data}"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    write_project(folder, KEYS)
+    for stage in ("audit", "report"):
+        done = run(folder, stage)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(project: Path) -> Page:
+    return Page((project / "reports/index.html").read_text(encoding="utf-8"))
+
+
+def test_nothing_is_fetched(page: Page):
+    for tag, attributes in page.elements:
+        assert tag not in ("script", "iframe", "object", "embed")
+        for name in ("src", "href", "srcset", "poster", "action", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:")), (tag, attributes)
+    assert "--paper" in page.text  # the style sheet is part of the text
+    assert not re.search(r"url\(|@import|https?:", page.text)
+
+
+def test_pictures_have_alternative_text_and_links_a_target(page: Page):
+    images = [attributes for tag, attributes in page.elements if tag == "img"]
+    assert len(images) == 8
+    assert all(image["alt"] and image["src"].startswith("data:image/jpeg;base64,") for image in images)
+    drawings = [attributes for tag, attributes in page.elements if tag == "svg"]
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert drawings and all(drawing["role"] == "img" and drawing["aria-labelledby"] in ids for drawing in drawings)
+    targets = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    assert targets and all(target.removeprefix("#") in ids for target in targets)
+
+
+def test_figures_on_the_page_equal_the_tables(project: Path, page: Page):
+    text = " ".join(page.text.split())
+    for key in KEYS:
+        metrics = tables.read(project / f"data/evaluate/{key}/metrics.parquet", tables.METRICS)
+        row = metrics.query("level == 'video' and method == 'all' and metric == 'auroc'").iloc[0]
+        assert f"{row['value']:.3f} {row['lower']:.3f}–{row['upper']:.3f}" in text
+        shortcuts = tables.read(project / "data/audit/shortcuts.parquet", tables.SHORTCUTS)
+        probe = shortcuts[(shortcuts.dataset == key) & (shortcuts.feature == "all")].iloc[0]
+        assert f"AUROC {probe.auroc:.3f} ({probe.lower:.3f} to {probe.upper:.3f}), 36 videos in 12" in text
+    assert "train fake 12 6 12 36 none 24 36 2 no_face 2 10 24" in text
+    assert "stray: 1" in text and "too_short: 1" in text and "1 without a score: no_face" in text
+
+
+def test_odd_names_are_shown_as_they_are(page: Page):
+    assert ODD_NAME in page.text
+    assert 'Face<Swap> & "quotes"' in page.text
+    assert "id<1>" in page.text
+    assert not [tag for tag, _ in page.elements if tag in ("b", "i", "swap")]
+
+
+def test_metrics_and_plots(project: Path):
+    figures = json.loads((project / "reports/metrics/eval.json").read_text())
+    assert list(figures) == KEYS
+    assert figures["first"]["video"]["auroc_lo"] <= figures["first"]["video"]["auroc"]
+    assert len(figures["first"]["video"]) + len(figures["first"]["frame"]) <= 15
+    plots = {path.stem: json.loads(path.read_text()) for path in (project / "reports/plots").iterdir()}
+    assert set(plots) == {"roc", "pr", "confusion", "methods"}
+    for key in KEYS:
+        scores = tables.read(project / f"data/evaluate/{key}/scores.parquet", tables.SCORES)
+        scored = scores[(scores.level == "video") & (scores.status == "scored")]
+        assert sum(row["videos"] for row in plots["confusion"] if row["dataset"] == key) == len(scored)
+        metrics = tables.read(project / f"data/evaluate/{key}/metrics.parquet", tables.METRICS)
+        auroc = metrics.query("level == 'video' and method == 'all' and metric == 'auroc'")["value"].item()
+        points = [(row["fpr"], row["tpr"]) for row in plots["roc"] if row["dataset"] == key]
+        area = sum((x - x0) * (y + y0) / 2 for (x0, y0), (x, y) in pairwise(points))
+        assert area == pytest.approx(auroc, abs=1e-4)
+
+
+def test_twice_gives_the_same_bytes(project: Path):
+    files = [path for path in sorted((project / "reports").rglob("*")) if path.is_file()]
+    before = [path.read_bytes() for path in files]
+    assert run(project, "report").returncode == 0
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_without_pictures_no_face_is_on_the_page(project: Path, tmp_path: Path):
+    copy = shutil.copytree(project, tmp_path / "copy")
+    write_params(copy, KEYS, pictures=False)
+    for tar in (copy / "data/shard").rglob("*.tar"):
+        tar.unlink()
+    done = run(copy, "report")
+    assert done.returncode == 0, done.stderr
+    html = (copy / "reports/index.html").read_text(encoding="utf-8")
+    assert "data:image" not in html and "<img" not in html
+
+
+@pytest.mark.parametrize("stage", ["index", "shard", "evaluate"])
+def test_missing_dataset_stops_it_and_leaves_the_old_page(project: Path, tmp_path: Path, stage: str):
+    copy = shutil.copytree(project, tmp_path / "copy")
+    shutil.rmtree(copy / "data" / stage / "second")
+    done = run(copy, "report")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: data/{stage}/second: not there; run `dvc repro`")
+    assert (copy / "reports/index.html").read_bytes() == (project / "reports/index.html").read_bytes()

@@ -1,0 +1,134 @@
+"""The shortcut audit: finds a planted shortcut, and does not find one where there is none."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import shortcuts
+
+GROUPS = 40
+
+
+def fabricate(seed: int = 0, groups: int = GROUPS) -> pd.DataFrame:
+    """One real and its fakes per group; container facts vary between recordings and tell nothing about the label."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for group in range(groups):
+        width, rate, seconds = rng.choice([640, 1280]), rng.choice([25.0, 30.0]), rng.uniform(2, 4)
+        for label in [0] + [1] * rng.integers(1, 3):
+            frames = int(seconds * rate)
+            size = int(frames * rng.uniform(4_000, 6_000))
+            rows.append(
+                {"label": label, "group": f"group {group}", "width": width, "height": width * 9 // 16}
+                | {"frame_rate": rate, "time_base": 1 / 12800, "frames": frames, "duration_s": frames / rate}
+                | {"bit_rate": size * 8 * rate / frames, "bytes": size, "audio_streams": 0, "container": "mp4"}
+                | {"codec": "h264", "pix_fmt": "yuv420p", "color_space": None, "color_range": "tv", "rotation": 0}
+                | {"encoder": "x264 - core 165 - options: cabac=1 crf=23.0"}
+            )
+    return pd.DataFrame(rows)
+
+
+def figures(videos: pd.DataFrame) -> dict[str, dict]:
+    return {row["feature"]: row for row in shortcuts.audit(videos, folds=5, draws=200, seed=0)}
+
+
+def test_clean_dataset_holds_chance():
+    found = figures(fabricate())
+    assert found["all"]["lower"] <= 0.5 <= found["all"]["upper"]
+    assert found["all"]["groups"] == GROUPS
+
+
+def test_planted_bit_rate_is_found_and_named():
+    videos = fabricate()
+    videos.loc[videos.label == 1, "bit_rate"] *= 0.5
+    found = figures(videos)
+    assert found["all"]["lower"] > 0.6
+    assert found["bit_rate"]["lower"] > 0.6
+    assert max((row for row in found if row != "all"), key=lambda row: found[row]["auroc"]) == "bit_rate"
+    assert found["frames"]["lower"] <= 0.5 <= found["frames"]["upper"]
+
+
+def test_planted_shortcut_that_is_not_a_matter_of_more_or_less():
+    videos = fabricate()
+    videos["width"] = np.where(videos.label == 1, 640, np.where(np.arange(len(videos)) % 2, 320, 1280))
+    assert figures(videos)["width"]["auroc"] == 1.0
+
+
+def test_planted_encoder_setting_is_found_by_its_name():
+    videos = fabricate()
+    videos.loc[videos.label == 1, "encoder"] = "x264 - core 165 - options: cabac=1 crf=28.0"
+    found = figures(videos)
+    assert found["encoder.crf"]["auroc"] == 1.0
+    assert found["encoder.crf"]["lower"] > 0.7
+    assert "encoder.cabac" not in found
+
+
+def test_names_that_differ_are_found():
+    videos = fabricate()
+    videos.loc[videos.label == 1, "color_space"] = "bt709"
+    assert figures(videos)["color_space"]["auroc"] == 1.0
+
+
+def test_interval_covers_chance_when_nothing_is_to_be_found():
+    """Label and group-wise feature are independent; 100 small datasets of uneven groups and base rates."""
+    covered, centre = 0, []
+    for draw in range(100):
+        rng = np.random.default_rng(draw)
+        groups = np.repeat(np.arange(60).astype(str), rng.integers(1, 4, 60))
+        _, member = np.unique(groups, return_inverse=True)
+        labels = (rng.random(60) < 0.6)[member].astype(np.int64)
+        feature = rng.normal(size=(60, 1))[member]
+        auroc, lower, upper = shortcuts.probe(feature, labels, groups, folds=5, draws=200, seed=0)
+        covered += lower <= 0.5 <= upper
+        centre.append(auroc)
+    assert covered >= 90
+    assert abs(np.mean(centre) - 0.5) < 0.03
+
+
+def test_forest_covers_chance():
+    covered = 0
+    for draw in range(8):
+        rng = np.random.default_rng(draw)
+        labels = rng.integers(0, 2, 60)
+        _, lower, upper = shortcuts.probe(
+            rng.normal(size=(60, 5)), labels, np.arange(60).astype(str), folds=5, draws=200, seed=0
+        )
+        covered += lower <= 0.5 <= upper
+    assert covered >= 7
+
+
+def test_place_in_fold_centres_folds_of_any_base_rate():
+    labels = np.array([0, 1, 1, 1, 1])
+    places = shortcuts.place_in_fold(np.array([0.1, 0.2, 0.3, 0.4, 0.5]), labels)
+    assert places[0] < 0.5 < places[1:].min()
+    assert (np.diff(places) > 0).all()
+    np.testing.assert_allclose(shortcuts.place_in_fold(np.zeros(5), labels), 0.5)
+
+
+def test_without_varying_features_the_figure_is_exactly_chance():
+    videos = fabricate()
+    for column in shortcuts.COLUMNS:
+        videos[column] = videos[column].iloc[0]
+    assert list(figures(videos)) == ["all"]
+    assert (figures(videos)["all"]["auroc"], figures(videos)["all"]["lower"]) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_class_gives_no_figure(label: int):
+    videos = fabricate()
+    assert np.isnan(figures(videos.assign(label=label))["all"]["auroc"])
+
+
+def test_missing_facts_do_not_stop_it():
+    videos = fabricate().astype({"bit_rate": "Float64", "encoder": "object"})
+    videos.loc[::3, ["bit_rate", "encoder", "color_range"]] = None
+    assert 0 <= figures(videos)["all"]["auroc"] <= 1
+
+
+def test_order_of_rows_does_not_matter_to_the_features_and_twice_is_the_same():
+    videos = fabricate()
+    assert figures(videos) == figures(videos)
+    shuffled = videos.sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(
+        shortcuts.container_features(shuffled).sort_index(), shortcuts.container_features(videos)
+    )
