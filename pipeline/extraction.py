@@ -1,12 +1,12 @@
 """Decode the chosen frames of each video, find the face, keep a loose crop; every attempt ends as a row.
 
-What a video gives for a request (its frames and the recipe) is kept in the work cache under a hash of content, request
-and versions, so that a second run, a killed run or a changed quota decodes only what is new.
+What a video's frames give is kept in the work cache under a hash of content, recipe and versions, so that a second run,
+a killed run or a changed quota decodes only what is new.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pipeline.files import sha256_of_bytes, sha256_of_file, sha256_of_text, whol
 from pipeline.progress import track
 
 ATTEMPT_COLUMNS = [field.name for field in (*tables.FACE, *tables.CROP) if field.name not in ("tar", "offset")]
+ANSWER_COLUMNS = ["reason", *ATTEMPT_COLUMNS]
 TRIES = 2  # a video whose worker dies is tried once more
 
 
@@ -44,7 +45,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Request:
-    """The frames wanted from one video in one go, and the cache file for the answer."""
+    """The frames wanted from one video in one go, and the folder of the work cache for what they give."""
 
     video: str
     path: str
@@ -54,67 +55,86 @@ class Request:
     pts: tuple[int, ...]
     key_pts: tuple[int, ...]
     recipe: Recipe
-    answer: str
+    store: str
 
 
 def extract(
     frames: pd.DataFrame, cells: pd.DataFrame, videos: pd.DataFrame, root: Path, recipe: Recipe, cache: Path, run: Run
-) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+) -> tuple[pd.DataFrame, dict[str, str]]:
     """Fill the quotas `cells` (tables.QUOTAS) from the ranked `frames` (tables.RANKED), in rounds.
 
     `videos` maps each video to path, bytes, sha256, pts and key_frames (columns of tables.VIDEOS, index video).
     Returns the frames with the columns state (untried, good, failed), reason and the attempt's columns, and for each
-    video the cache files that hold its crops.
+    video the folder of the work cache that holds its crops.
     """
-    answer_columns = ["reason", *ATTEMPT_COLUMNS]
-    frames = frames.assign(state="untried", **dict.fromkeys(answer_columns)).astype(
-        dict.fromkeys(answer_columns, object)
+    frames = frames.assign(state="untried", **dict.fromkeys(ANSWER_COLUMNS)).astype(
+        dict.fromkeys(ANSWER_COLUMNS, object)
     )
-    facts_of = dict(videos.iterrows())
-    answers: dict[str, list[str]] = {}
+    facts_of: dict[Any, pd.Series] = dict(videos.iterrows())
+    making = sha256_of_text(json.dumps(asdict(recipe), sort_keys=True), recipe.versions())
+    stores = {name: _store(cache, facts.sha256, making) for name, facts in facts_of.items()}
     while len(wanted := selection.next_round(frames, cells)):
-        attempts: list[dict[str, Any]] = []
         parts = frames.loc[wanted].groupby("video")
-        requests = [_request(part, facts_of[str(name)], root, recipe, cache) for name, part in parts]
-        for request, reason in _answer(requests, run):
-            if reason is None:
-                answers.setdefault(request.video, []).append(request.answer)
-                rows = pq.read_table(request.answer, columns=["frame", *answer_columns]).to_pylist()
-            else:
-                rows = [{"frame": frame, "reason": reason} for frame in request.frames]
-            attempts += [row | {"video": request.video} for row in rows]
-        table = pd.DataFrame(attempts, columns=["video", "frame", *answer_columns], dtype=object)
+        requests = [_request(part, facts_of[name], root, recipe, stores[name]) for name, part in parts]
+        table = pd.DataFrame(_attempts(requests, run), columns=["video", "frame", *ANSWER_COLUMNS], dtype=object)
         table = table.set_index(["video", "frame"]).loc[
             pd.MultiIndex.from_frame(frames.loc[wanted, ["video", "frame"]])
         ]
-        frames.loc[wanted, answer_columns] = table.to_numpy()
+        frames.loc[wanted, ANSWER_COLUMNS] = table.to_numpy()
         frames.loc[wanted, "state"] = np.where(table.reason == "", "good", "failed")
     frames["reason"] = frames.reason.fillna("")
-    return frames, answers
+    return frames, stores
 
 
-def _request(part: pd.DataFrame, facts: pd.Series, root: Path, recipe: Recipe, cache: Path) -> Request:
+def _store(cache: Path, *making: str) -> str:
+    """Return the folder of the work cache for what is decided by `making`."""
+    digest = sha256_of_text(*making)
+    return str(cache / digest[:2] / digest)
+
+
+def _request(part: pd.DataFrame, facts: pd.Series, root: Path, recipe: Recipe, store: str) -> Request:
     part = part.sort_values("frame")
-    frames, pts = tuple(map(int, part.frame)), tuple(map(int, part.pts))
-    name = sha256_of_text(facts.sha256, frames, pts, json.dumps(asdict(recipe), sort_keys=True), recipe.versions())
     return Request(
         video=str(part.video.iloc[0]),
         path=str(root / facts.path),
         bytes=int(facts.bytes),
         sha256=facts.sha256,
-        frames=frames,
-        pts=pts,
+        frames=tuple(map(int, part.frame)),
+        pts=tuple(map(int, part.pts)),
         key_pts=tuple(int(facts.pts[index]) for index in facts.key_frames),
         recipe=recipe,
-        answer=str(cache / name[:2] / f"{name}.parquet"),
+        store=store,
     )
+
+
+def _attempts(requests: list[Request], run: Run) -> list[dict[str, Any]]:
+    """Return one row per wanted frame: out of the cache, decoded now, or with the reason why there is no answer."""
+    rows_of = {request.video: _stored(request) for request in requests}
+    left = [part for request in requests if (part := _without(request, rows_of[request.video])).frames]
+    for request, reason in _answer(left, run):
+        unanswered = {frame: {"frame": frame, "reason": reason} for frame in request.frames}
+        rows_of[request.video] |= _stored(request) if reason is None else unanswered
+    return [
+        rows_of[request.video][frame] | {"video": request.video} for request in requests for frame in request.frames
+    ]
+
+
+def _stored(request: Request) -> dict[int, dict[str, Any]]:
+    """Return frame -> row of everything the cache holds of the request's video."""
+    answers = sorted(Path(request.store).glob("*.parquet"))
+    rows = [row for answer in answers for row in pq.read_table(answer, columns=["frame", *ANSWER_COLUMNS]).to_pylist()]
+    return {row["frame"]: row for row in rows}
+
+
+def _without(request: Request, known: Collection[int]) -> Request:
+    """Return the request without the frames that are known."""
+    left = [(frame, pts) for frame, pts in zip(request.frames, request.pts, strict=True) if frame not in known]
+    return replace(request, frames=tuple(frame for frame, _ in left), pts=tuple(pts for _, pts in left))
 
 
 def _answer(requests: list[Request], run: Run) -> Iterator[tuple[Request, str | None]]:
     """Yield every request once its answer lies in the cache, or with the reason why there will be none."""
-    known = [request for request in requests if Path(request.answer).exists()]
-    yield from ((request, None) for request in known)
-    left = [request for request in requests if request not in set(known)]
+    left = requests
     for attempt in range(TRIES):
         died = []
         for request, error in track(run(extract_video, left), len(left), "extract"):
@@ -146,7 +166,8 @@ def extract_video(request: Request) -> str | None:
         return error.reason
     fields = [field for field in tables.FRAMES if field.name in ATTEMPT_COLUMNS]
     schema = pa.schema([("frame", pa.int32()), ("reason", pa.string()), *fields, ("crop", pa.binary())])
-    with whole_or_absent(Path(request.answer)) as part:
+    answer = Path(request.store) / f"{sha256_of_text(*request.frames)}.parquet"
+    with whole_or_absent(answer) as part:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), part, compression="none")
     return None
 
@@ -174,14 +195,10 @@ def _attempt(frame: int, picture: np.ndarray, recipe: Recipe) -> dict[str, Any]:
     return row | {"sharpness": faces.sharpness(loose), "bytes": len(png), "sha256": sha256_of_bytes(png), "crop": png}
 
 
-def read_crops(answers: list[str]) -> dict[int, bytes]:
-    """Return frame -> PNG of all crops in the cache files `answers` of one video."""
+def read_crops(store: str, frames: Collection[int]) -> dict[int, bytes]:
+    """Return frame -> PNG of the crops of `frames` that the cache folder `store` holds."""
     crops: dict[int, bytes] = {}
-    for answer in answers:
-        table = pq.read_table(answer, columns=["frame", "crop"])
-        crops |= {
-            frame: crop
-            for frame, crop in zip(table["frame"].to_pylist(), table["crop"].to_pylist(), strict=True)
-            if crop
-        }
+    for answer in sorted(Path(store).glob("*.parquet")):
+        table = pq.read_table(answer, columns=["frame", "crop"], filters=[("frame", "in", list(frames))])
+        crops |= dict(zip(table["frame"].to_pylist(), table["crop"].to_pylist(), strict=True))
     return crops

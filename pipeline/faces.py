@@ -50,16 +50,15 @@ def detect(picture: np.ndarray, min_face: int, detection_side: int) -> list[Face
     `min_face` pixels may become too few to find: then the smallest detectable size is searched for.
     """
     height, width = picture.shape[:2]
-    if min(height, width) < SMALLEST_DETECTABLE:
-        return []
     scale = min(1.0, detection_side / max(height, width))
     small = picture
     if scale < 1:
         size = (round(width * scale), round(height * scale))
         small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    boxes, probabilities, landmarks = _mtcnn(max(SMALLEST_DETECTABLE, int(min_face * scale))).detect(
-        small, landmarks=True
-    )
+    smallest = max(SMALLEST_DETECTABLE, int(min_face * scale))
+    if min(small.shape[:2]) <= smallest:  # MTCNN raises on a picture that cannot hold the smallest face
+        return []
+    boxes, probabilities, landmarks = _mtcnn(smallest).detect(small, landmarks=True)
     if boxes is None:
         return []
     to_frame = np.array([width / small.shape[1], height / small.shape[0]])

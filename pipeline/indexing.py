@@ -1,6 +1,7 @@
 """Index a raw tree: one row for every file that lies there or should lie there, nothing skipped, nothing decoded."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,38 +44,48 @@ def index(key: str, dataset: Dataset, min_frames: int, run: Run) -> list[Row]:
 def scan_file(path: str) -> Row:
     """Return hash, size and packet facts of one file, or its rejection with reason (runs in a worker)."""
     file = Path(path)
-    facts: Row = {"bytes": file.stat().st_size, "sha256": sha256_of_file(file)}
+    facts: Row = {}
     try:
+        facts |= _fingerprint(file)
         return facts | video.scan(file)
     except video.VideoError as error:
         return facts | {"status": "rejected", "reason": error.reason, "detail": error.detail}
+    except OSError as error:  # a link that leads nowhere, a file without the right to read it
+        return facts | {"status": "rejected", "reason": "unreadable", "detail": error.strerror}
+
+
+def _fingerprint(file: Path) -> Row:
+    return {"bytes": file.stat().st_size, "sha256": sha256_of_file(file)}
 
 
 def _recognise(key: str, dataset: Dataset) -> list[Row]:
     """Give every file and every listed video its row, before any file is opened."""
     layout = load_layout(dataset.layout)
     lists: Lists = layout.read_lists(dataset.root)
-    present = [path for path in list_files(dataset.root) if path not in lists.files]
+    present = set(list_files(dataset.root)) - lists.files
     rows = []
-    for path in sorted({*present, *lists.named}):
+    for path in sorted(present | lists.named):
         record = layout.recognise(path, lists)
         row = _row(key, path, record)
-        if record is None:
-            row |= {"status": "rejected", "reason": "stray", "detail": f"not a video of the layout {dataset.layout}"}
-            row |= {"bytes": (dataset.root / path).stat().st_size, "sha256": sha256_of_file(dataset.root / path)}
-        elif not _selected(record, dataset):
+        if record is not None and not _selected(record, dataset):
             row |= {"status": "rejected", "reason": "not_selected", "detail": f"datasets.{key} does not ask for it"}
         elif path not in present:
             row |= {"status": "rejected", "reason": "missing", "detail": "a published list names it, no file is there"}
+        elif record is None:
+            row |= {"status": "rejected", "reason": "stray", "detail": f"not a video of the layout {dataset.layout}"}
+            with suppress(OSError):
+                row |= _fingerprint(dataset.root / path)
         elif record.list_label not in (None, record.label):
             row |= {"status": "rejected", "reason": "label_conflict", "detail": "folder and published list disagree"}
         rows.append(row)
+    _refuse_doubles(key, rows)
     _link_originals(rows)
     return rows
 
 
 def _row(key: str, path: str, record: Record | None) -> Row:
     row: Row = dict.fromkeys(tables.VIDEOS.names)
+    path = path.encode(errors="backslashreplace").decode()  # only strays have names that are not UTF-8
     row |= {"dataset": key, "path": path, "status": "ok", "reason": "", "detail": ""}
     record = record or Record(name=path, method="", compression="", label=-1)
     row |= {column: value for column, value in vars(record).items() if column in row}
@@ -87,6 +98,15 @@ def _selected(record: Record, dataset: Dataset) -> bool:
     """Reals always stay: a dataset without them teaches nothing."""
     method = dataset.methods is None or record.label == tables.REAL or record.method in dataset.methods
     return method and (dataset.compression is None or record.compression in dataset.compression)
+
+
+def _refuse_doubles(key: str, rows: list[Row]) -> None:
+    """Two spellings of one folder (raw and c0 of FF++) would give two files the same key."""
+    path_of: dict[str, str] = {}
+    for row in rows:
+        other = path_of.setdefault(row["video"], row["path"])
+        if other != row["path"]:
+            raise UserError(f"datasets.{key}: {other} and {row['path']} are the same video; keep one of the two")
 
 
 def _link_originals(rows: list[Row]) -> None:

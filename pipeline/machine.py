@@ -17,7 +17,7 @@ def workers() -> int:
     asked = os.environ.get("VERIFRAME_WORKERS")
     if asked is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not asked.isdigit() or int(asked) < 1:
+    if not asked.isdecimal() or int(asked) < 1:
         raise UserError(f"VERIFRAME_WORKERS must be a whole number of at least 1, not {asked!r}")
     return int(asked)
 

@@ -4,6 +4,7 @@ Each stage states its own knobs as a `Section` in its script, so that a new knob
 dependency of another.
 """
 
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from ruamel.yaml.error import YAMLError
 from pipeline.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # of a dataset: it names folders, DVC stages and the start of frame keys
 
 
 class Section(BaseModel):
@@ -42,20 +44,24 @@ def load_section(section: type[SectionT], stage: str, key: str | None = None) ->
     Raises UserError naming the file, the parameter, the bad value and what would be right.
     """
     document = _read()
-    values = dict(document.get(stage) or {})
-    overrides = values.pop("by_dataset", None) or {}
-    if not isinstance(overrides, dict) or not set(overrides) <= set(document.get("datasets") or {}):
+    values = _mapping(document, stage)
+    overrides = _mapping(values, "by_dataset", within=stage)
+    values.pop("by_dataset", None)
+    if not set(overrides) <= set(_mapping(document, "datasets")):
         raise UserError(f"{PARAMS_FILE}: {stage}.by_dataset may only name keys of `datasets`, not {list(overrides)}")
     if key is not None:
-        values = _overlay(values, overrides.get(key) or {})
+        values = _overlay(values, _mapping(overrides, key, within=f"{stage}.by_dataset"))
     return _validate(section, values, stage)
 
 
 def load_datasets() -> dict[str, Dataset]:
     """Read all of `datasets`, by key, in the file's order."""
-    entries = _read().get("datasets") or {}
+    entries = _mapping(_read(), "datasets")
     if not entries:
         raise UserError(f"{PARAMS_FILE}: `datasets` names no dataset; add one, see README.md")
+    for key in entries:
+        if not isinstance(key, str) or not KEY.fullmatch(key):
+            raise UserError(f"{PARAMS_FILE}: datasets: a key is text of letters, digits, _ and -, not {key!r}")
     return {key: _validate(Dataset, entry, f"datasets.{key}") for key, entry in entries.items()}
 
 
@@ -65,6 +71,15 @@ def load_dataset(key: str) -> Dataset:
     if key not in datasets:
         raise UserError(f"{PARAMS_FILE}: there is no dataset {key!r} under `datasets`; known: {', '.join(datasets)}")
     return datasets[key]
+
+
+def _mapping(values: dict[str, Any], name: str, within: str = "") -> dict[str, Any]:
+    """Return a copy of the mapping `values[name]`; empty where nothing stands there."""
+    found = values.get(name)
+    if found is not None and not isinstance(found, dict):
+        where = f"{within}.{name}" if within else name
+        raise UserError(f"{PARAMS_FILE}: `{where}` must be a mapping of names to values, not {found!r}")
+    return dict(found or {})
 
 
 def _overlay(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

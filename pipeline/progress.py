@@ -21,10 +21,8 @@ def track(items: Iterable[Item], total: int, what: str, unit: str = "video") -> 
 
 def _log(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[Item]:
     start = last = time.monotonic()
-    done = 0
-    for item in items:
+    for done, item in enumerate(items, start=1):
         yield item
-        done += 1
         now = time.monotonic()
         if now - last >= LOG_SECONDS or done == total:
             last, rate = now, done / max(now - start, 1e-9)

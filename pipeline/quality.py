@@ -38,9 +38,7 @@ def rules(min_found: float, max_imbalance: float) -> dict[str, list[Rule]]:
     unique = "ExpectColumnValuesToBeUnique"
     within = "ExpectColumnValuesToBeInSet"
     between = "ExpectColumnValuesToBeBetween"
-    pattern = "ExpectColumnValuesToMatchRegex"
     same = "ExpectColumnPairValuesToBeEqual"
-    key_pattern = rf"^[^./\\\s]{{1,{LONGEST_KEY}}}$"
     return {
         "videos": [
             Rule("duplicate_video", unique, {"column": "video"}),
@@ -53,7 +51,12 @@ def rules(min_found: float, max_imbalance: float) -> dict[str, list[Rule]]:
         "steps": [Rule("count_mismatch", same, {"column_A": "before", "column_B": "after"})],
         "frames": [
             Rule("duplicate_key", unique, {"column": "key_without_case"}),
-            Rule("bad_key", pattern, {"column": "key", "regex": key_pattern}),
+            Rule("bad_key", "ExpectColumnValuesToNotMatchRegex", {"column": "key", "regex": r"[./\\\s]"}),
+            Rule(
+                "bad_key",
+                "ExpectColumnValueLengthsToBeBetween",
+                {"column": "key", "min_value": 1, "max_value": LONGEST_KEY},
+            ),
             Rule("bad_label", within, {"column": "label", "value_set": [0, 1]}),
             Rule("bad_status", within, {"column": "status", "value_set": ["kept", "surplus", "failed", "unused"]}),
         ],
@@ -72,7 +75,11 @@ def rules(min_found: float, max_imbalance: float) -> dict[str, list[Rule]]:
                 "ExpectColumnPairValuesAToBeGreaterThanB",
                 {"column_A": "kept", "column_B": "quota", "or_equal": True},
             ),
-            Rule("quota_exceeded", same, {"column_A": "kept", "column_B": "allowed"}),
+            Rule(
+                "quota_exceeded",
+                "ExpectColumnPairValuesAToBeGreaterThanB",
+                {"column_A": "allowed", "column_B": "kept", "or_equal": True},
+            ),
             Rule("faces_not_found", between, {"column": "found", "min_value": min_found}),
             Rule("nothing_kept", between, {"column": "kept", "min_value": 1}),
         ],
@@ -151,8 +158,9 @@ def inspect_crops(frames: pd.DataFrame, folder: Path, run: Run) -> pd.DataFrame:
     ]
     rows: list[dict[str, str]] = []
     for job, result in run(inspect_tar, jobs):
-        if isinstance(result, Exception):
+        if isinstance(result, Exception):  # no tar, or one that breaks off
             result = [{"subject": row["key"], "problem": "undecodable"} for row in job["expected"]]
+            result = result or [{"subject": Path(job["tar"]).name, "problem": "extra"}]
         rows += result
     return pd.DataFrame(rows, columns=["subject", "problem"]).sort_values("subject", ignore_index=True)
 

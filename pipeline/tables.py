@@ -97,7 +97,7 @@ ASSIGNMENTS = pa.schema(
         _column("label", pa.int8(), "0 = real, 1 = fake; empty for files that are no video of the dataset", null=True),
         _METHOD,
         _column("group", name, "provenance group; empty for rejected videos", null=True),
-        _column("split", name, "train, val or test; empty for videos in none", null=True),
+        _column("split", name, "train, val or test (rejected videos: by the published lists); else empty", null=True),
         _column("status", name, "ok or rejected"),
         _column("reason", text, "code of the rejection; empty for ok"),
     ]
@@ -260,7 +260,7 @@ def write(path: Path, rows: pd.DataFrame | list[dict[str, Any]], schema: pa.Sche
 
     Raises ValueError for missing or additional columns, and pyarrow's error for values that do not fit.
     """
-    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=schema.names)
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=None if rows else schema.names)
     if set(frame.columns) != set(schema.names):
         raise ValueError(f"{path}: columns differ from the schema: {sorted(set(frame.columns) ^ set(schema.names))}")
     for field in schema:
@@ -281,6 +281,10 @@ def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pd.
         table = pq.read_table(path, columns=columns)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro` (or `dvc pull`) first") from None
+    except pa.ArrowInvalid:
+        raise UserError(
+            f"{path} is damaged, or of another version of Veriframe; run `dvc repro` to rebuild it"
+        ) from None
     expected = schema if columns is None else pa.schema([schema.field(column) for column in columns])
     if table.schema.names != expected.names or table.schema.types != expected.types:
         raise UserError(f"{path} was written by another version of Veriframe; run `dvc repro` to rebuild it")

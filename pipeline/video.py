@@ -47,7 +47,7 @@ def scan(path: Path) -> dict[str, Any]:
     if path.stat().st_size == 0:
         raise VideoError("empty_file", "the file has 0 bytes")
     try:
-        with av.open(str(path)) as container:
+        with _open(path) as container:
             if not container.streams.video:
                 raise VideoError("no_video_stream", "the file holds no video stream")
             stream = container.streams.video[0]
@@ -58,6 +58,10 @@ def scan(path: Path) -> dict[str, Any]:
             return facts
     except (av.FFmpegError, StopIteration) as error:
         raise VideoError("unreadable", _explain(error)) from None
+
+
+def _open(path: Path) -> Any:
+    return av.open(str(path), metadata_errors="replace")  # titles and comments are not always UTF-8
 
 
 def _explain(error: Exception) -> str:
@@ -82,20 +86,22 @@ def _stream_facts(container: Any, stream: Any) -> dict[str, Any]:
 
 def _packet_facts(container: Any, stream: Any) -> dict[str, Any]:
     times: list[tuple[int, int, bool]] = []  # pts, duration, key frame
-    size, encoder = 0, None
+    # What the index of an MP4 lists after its edit list; the header counts also what that cuts away.
+    listed, packets, size, encoder = len(stream.index_entries), 0, 0, None
     for packet in container.demux(stream):
         if packet.size == 0:
             continue
         if packet.pts is None:
             raise VideoError("no_timestamps", "packets carry no presentation time")
         encoder = encoder or _x264_settings(bytes(packet)) if not times else encoder
+        packets += 1
         size += packet.size
-        if not packet.is_discard:
+        if not packet.is_discard:  # an edit list hides the others: they are decoded, but never shown
             times.append((packet.pts, packet.duration or 0, packet.is_keyframe))
     if not times:
         raise VideoError("truncated", "the container opens, but holds no video packet")
-    if stream.frames > len(times):
-        raise VideoError("truncated", f"the container declares {stream.frames} frames, {len(times)} are there")
+    if listed > packets:
+        raise VideoError("truncated", f"the container lists {listed} frames, {packets} are there")
     times.sort()
     pts = [time for time, _, _ in times]
     if len(set(pts)) < len(pts):
@@ -129,7 +135,7 @@ def decode(path: Path, pts: list[int], key_pts: list[int]) -> Iterator[tuple[int
     Raises VideoError when the file cannot be opened.
     """
     try:
-        container = av.open(str(path))
+        container = _open(path)
     except (av.FFmpegError, OSError) as error:
         raise VideoError("unreadable", _explain(error)) from None
     with container:
@@ -138,7 +144,9 @@ def decode(path: Path, pts: list[int], key_pts: list[int]) -> Iterator[tuple[int
         frames: Iterator[VideoFrame] = iter(())
         frame: Any = None
         for wanted in sorted(pts):
-            start = key_pts[max(bisect_right(key_pts, wanted) - 1, 0)]
+            keys_before = bisect_right(key_pts, wanted)
+            # Where an edit list hides the first key frame, the seek finds it by itself.
+            start = key_pts[keys_before - 1] if keys_before else min(pts)
             try:
                 if frame is None or frame.pts < start:
                     container.seek(start, stream=stream)

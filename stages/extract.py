@@ -46,18 +46,18 @@ def main() -> None:
     )
     with local_engine(machine.workers(), knobs.timeout) as run:
         cache = machine.cache_folder() / "extract"
-        tried, answers = extraction.extract(ranked, cells, index, root, recipe, cache, run)
+        tried, stores = extraction.extract(ranked, cells, index, root, recipe, cache, run)
     tried["status"], filled = selection.settle(tried, cells)
     tried["group"] = tried.video.map(group)
     tried["recipe"] = tried.status.map(lambda status: "" if status == "unused" else recipe.versions())
-    frames = _write_crops(out, tried, answers, knobs.tars)
+    frames = _write_crops(out, tried, stores, knobs.tars)
     if len(frames) != len(ranked):
         raise AssertionError(f"extract: {len(ranked)} frames in, {len(frames)} out")
     tables.write(out / "quotas.parquet", filled, tables.FILLED, order=["split", "label"])
     tables.write(out / "frames.parquet", frames[tables.FRAMES.names], tables.FRAMES, order=["key"])
 
 
-def _write_crops(out: Path, frames: pd.DataFrame, answers: dict[str, list[str]], tars: int) -> pd.DataFrame:
+def _write_crops(out: Path, frames: pd.DataFrame, stores: dict[str, str], tars: int) -> pd.DataFrame:
     """Pack the kept crops into tars by hash of the video; return `frames` with tar and offset filled in."""
     frames = frames.assign(tar=None, offset=pd.array([None] * len(frames), dtype="Int64"))
     gone = frames.status != "kept"
@@ -67,7 +67,7 @@ def _write_crops(out: Path, frames: pd.DataFrame, answers: dict[str, list[str]],
 
     def members(part: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
         for video, rows in part.groupby("video"):
-            crops = extraction.read_crops(answers[str(video)])
+            crops = extraction.read_crops(stores[str(video)], rows.frame.tolist())
             yield from ((f"{key}.png", crops[frame]) for key, frame in zip(rows.key, rows.frame, strict=True))
 
     for number in range(tars):

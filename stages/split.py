@@ -33,11 +33,13 @@ def main() -> None:
 
     assignments = videos[["video", "label", "method", "status", "reason"]].copy()
     assignments["group"] = assignments.video.map(group)
-    assignments["split"] = assignments.video.map(split)
-    assignments.loc[(assignments.status == "ok") & assignments.split.isna(), ["status", "reason"]] = (
-        "rejected",
-        "in_no_list",
-    )
+    # A damaged video keeps the split its list gives it, so that evaluation can say what could not be scored.
+    lost = videos.official_split.where(videos.reason != "not_selected")
+    assignments["split"] = assignments.video.map(split).fillna(lost)
+    in_no_list = (assignments.status == "ok") & assignments.split.isna()
+    assignments.loc[in_no_list, ["status", "reason"]] = "rejected", "in_no_list"
+    if not (assignments.status == "ok").any():
+        raise UserError(f"{key}: the published split lists name none of its {len(usable)} usable videos")
     if len(assignments) != len(videos):
         raise AssertionError(f"split: {len(videos)} videos in, {len(assignments)} out")
     tables.write(out / "videos.parquet", assignments, tables.ASSIGNMENTS, order=["video"])

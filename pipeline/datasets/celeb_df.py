@@ -20,14 +20,17 @@ SYNTHESIS = re.compile(r"Celeb-synthesis/(?P<name>(?P<target>id\d+)_(?P<donor>id
 def read_lists(root: Path) -> Lists:
     """Read the test list: path -> label, turned to 0 = real and 1 = fake."""
     file = find_list(root, TEST_LIST)
-    labels = {}
-    for number, line in enumerate((root / file).read_text().splitlines(), start=1):
+    labels: dict[str, int] = {}
+    for number, line in enumerate((root / file).read_text(errors="replace").splitlines(), start=1):
         mark, _, path = line.strip().partition(" ")
+        path = path.strip()
         if mark not in ("0", "1") or not path:
             raise UserError(
                 f"{root / file}, line {number}: expected `<1 = real, 0 = fake> <folder>/<file>`, found {line!r}"
             )
-        labels[path] = REAL if mark == "1" else FAKE
+        label = REAL if mark == "1" else FAKE
+        if labels.setdefault(path, label) != label:
+            raise UserError(f"{root / file}, line {number}: {path} stands above with the other label")
     return Lists(files=frozenset([file]), named=frozenset(labels), content={"test_labels": labels})
 
 

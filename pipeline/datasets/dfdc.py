@@ -28,7 +28,7 @@ def read_lists(root: Path) -> Lists:
             for video, facts in json.loads(file.read_text()).items():
                 original = facts.get("original")
                 entries[f"{part}/{video}"] = (LABELS[facts["label"]], f"{part}/{original}" if original else None)
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f'{file}: expected {{"<file>": {{"label": "REAL" or "FAKE", ...}}, ...}}') from None
     labels = root / "test/labels.csv"
     if labels.is_file():
@@ -39,7 +39,7 @@ def read_lists(root: Path) -> Lists:
                 for row in csv.DictReader(rows):
                     label = {"0": REAL, "1": FAKE}[row["label"]]
                     entries[f"{folder}/{row['filename']}"] = (label, None)
-        except KeyError:
+        except (KeyError, UnicodeDecodeError, csv.Error):
             raise UserError(f"{labels}: expected columns filename,label with label 0 = real or 1 = fake") from None
     if not entries:
         raise UserError(f"{root}: neither dfdc_train_part_*/metadata.json nor test/labels.csv is there")

@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL
 
 METHODS = "Deepfakes|Face2Face|FaceShifter|FaceSwap|NeuralTextures"
+SEQUENCE = re.compile(r"\d{3}")
 ORIGINAL = re.compile(r"original_sequences/youtube/(?P<compression>raw|c0|c23|c40)/videos/(?P<name>\d{3})\.mp4")
 MANIPULATED = re.compile(
     rf"manipulated_sequences/(?P<method>{METHODS})/(?P<compression>raw|c0|c23|c40)/videos/"
@@ -31,8 +32,12 @@ def read_lists(root: Path) -> Lists:
         try:
             pairs = json.loads((root / file).read_text())
             sequences = [sequence for first, second in pairs for sequence in (first, second)]
+            if not all(SEQUENCE.fullmatch(sequence) for sequence in sequences):
+                raise ValueError
         except (ValueError, TypeError):
-            raise UserError(f"{root / file}: expected a JSON list of pairs of sequence ids") from None
+            raise UserError(
+                f'{root / file}: expected a JSON list of pairs of sequence ids, as ["071", "054"]'
+            ) from None
         for sequence in sequences:
             if split_of.setdefault(sequence, split) != split:
                 raise UserError(f"{root / file}: sequence {sequence} is in {split_of[sequence]} as well")

@@ -1,0 +1,102 @@
+"""What a network makes of a test split: a row for every frame and video expected, and the figures from them."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline import metrics, tables
+from pipeline.errors import UserError
+from pipeline.files import sha256_of_text
+from pipeline.models import scoring
+
+FAILED = "failed"
+NO_FRAME = "no_usable_frame"
+
+
+def frame_scores(samples: pd.DataFrame, logits: npt.NDArray[np.float64], frames: pd.DataFrame) -> pd.DataFrame:
+    """Return one row of tables.SCORES per test frame that was tried: `samples` are scored, failed `frames` are not.
+
+    `samples` are the test rows of tables.SAMPLES and `logits` (n,) the network's outputs for them, in their order;
+    `frames` are all rows of tables.FRAMES of the dataset.
+    """
+    failed = frames[(frames["split"] == "test") & (frames["status"] == FAILED)]
+    shared = ["video", "frame", "key", "split", "label", "method", "group"]
+    dataset = frames["video"].str.split("/").str[0]
+    scored = samples[["dataset", *shared]].assign(
+        score=scoring.probability(logits), frames_scored=1, status="scored", reason=""
+    )
+    unscored = failed[shared].assign(
+        dataset=dataset[failed.index], score=np.nan, frames_scored=0, status="unscored", reason=failed["reason"]
+    )
+    rows = pd.concat([scored, unscored], ignore_index=True).assign(level="frame")
+    if len(rows) != len(samples) + len(failed) or rows["key"].duplicated().any():
+        raise AssertionError(f"evaluate: {len(samples)} samples and {len(failed)} failed frames in, {len(rows)} out")
+    return rows
+
+
+def video_scores(videos: pd.DataFrame, frames: pd.DataFrame) -> pd.DataFrame:
+    """Return one row of tables.SCORES per test video of `videos` (tables.ASSIGNMENTS), scored by its frames' mean.
+
+    `frames` is what `frame_scores` returned. A video without a scored frame is unscored: for the reason it was rejected
+    for, else the one most of its frames failed for, else no_usable_frame. Raises UserError without any test video.
+    """
+    expected = videos[videos["split"] == "test"]
+    if expected.empty:
+        raise UserError("the split table names no test video, so there is nothing to evaluate; see the stage split")
+    scored = frames[frames["status"] == "scored"]
+    unknown = sorted(set(scored["video"]) - set(expected["video"]))
+    if unknown:
+        raise UserError(f"{unknown[0]} has test pictures but is no test video of its split table; run `dvc repro`")
+    means = scoring.video_scores(scored)
+    rows = expected[["video", "split", "label", "method", "group"]].fillna({"group": ""}).reset_index(drop=True)
+    rows = rows.assign(
+        level="video",
+        dataset=rows["video"].str.split("/").str[0],
+        frame=None,
+        key=rows["video"],
+        score=rows["video"].map(means["score"]),
+        frames_scored=rows["video"].map(means["frames"]).fillna(0).astype(int),
+    )
+    has_score = rows["frames_scored"] > 0
+    rows["status"] = np.where(has_score, "scored", "unscored")
+    rejections = expected[expected["reason"] != ""].set_index("video")["reason"]
+    reasons = rows["video"].map(rejections).fillna(rows["video"].map(_main_reasons(frames))).fillna(NO_FRAME)
+    rows["reason"] = reasons.mask(has_score, "")
+    if len(rows) != len(expected) or rows["video"].duplicated().any():
+        raise AssertionError(f"evaluate: {len(expected)} test videos in, {len(rows)} out")
+    return rows
+
+
+def figures(
+    scores: pd.DataFrame, dataset: str, level: str, threshold: float, draws: int, seed: int
+) -> list[dict[str, object]]:
+    """Return rows of tables.METRICS for `scores`, the rows of tables.SCORES of one dataset and level.
+
+    For method `all`, then for each fake method against all reals. Every figure but coverage is of the scored items, a
+    score above `threshold` being called fake; coverage = scored of expected items. Only auroc has an interval.
+    """
+    fakes = sorted(set(scores.loc[scores["label"] == tables.FAKE, "method"]))
+    rows: list[dict[str, object]] = []
+    for method in ["all", *fakes]:
+        chosen = scores if method == "all" else scores[(scores["label"] == tables.REAL) | (scores["method"] == method)]
+        scored = chosen[chosen["status"] == "scored"]
+        labels, values = scored["label"].to_numpy(np.int64), scored["score"].to_numpy(np.float64)
+        found = metrics.binary_metrics(labels, values, threshold)
+        found["coverage"] = len(scored) / len(chosen) if len(chosen) else np.nan
+        # A seed of its own per cell: the intervals of two cells must not hang together by their draws.
+        cell_seed = int(sha256_of_text(seed, level, method)[:15], 16)
+        _, lower, upper = metrics.auroc_interval(labels, values, scored["group"].to_numpy(), draws, cell_seed)
+        for name, value in found.items():
+            bounds = (lower, upper) if name == "auroc" else (np.nan, np.nan)
+            rows.append(
+                {"dataset": dataset, "level": level, "method": method, "metric": name}
+                | {"value": value, "lower": bounds[0], "upper": bounds[1]}
+                | {"real": int((labels == tables.REAL).sum()), "fake": int((labels == tables.FAKE).sum())}
+            )
+    return rows
+
+
+def _main_reasons(frames: pd.DataFrame) -> pd.Series:
+    """Return per video with unscored frames the commonest reason, the first in the alphabet among equals."""
+    unscored = frames[frames["status"] == "unscored"].sort_values("reason")
+    return unscored.groupby("video")["reason"].agg(lambda reasons: reasons.value_counts(sort=False).idxmax())

@@ -1,0 +1,70 @@
+"""Small made-up inputs of train and evaluate: real shards of grain in which a fake has a smooth red disc."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from pipeline import tables
+from pipeline.files import sha256_of_text
+from pipeline.tars import write_tar
+
+METHODS = {"real": tables.REAL, "swap": tables.FAKE, "mask": tables.FAKE}
+
+
+def picture(label: int, seed: int, side: int = 64) -> bytes:
+    """Return a JPEG: grain on a greyish colour; in a fake a disc in the middle is smooth and redder."""
+    random = np.random.default_rng(seed)
+    pixels = random.uniform(110, 140, 3) + random.normal(0, 20, (side, side, 3))
+    if label == tables.FAKE:
+        y, x = np.mgrid[:side, :side] - side / 2
+        inside = (x**2 + y**2 < (side * 0.3) ** 2)[..., None]
+        pixels = np.where(inside, cv2.GaussianBlur(pixels, (0, 0), 3) + np.array([0, 0, 60]), pixels)
+    done, encoded = cv2.imencode(".jpg", pixels.clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    assert done
+    return bytes(encoded)
+
+
+def write_dataset(
+    data: Path, key: str, videos: dict[str, dict[str, int]], frames: int = 3, side: int = 64
+) -> pd.DataFrame:
+    """Write data/shard/<key> and data/split/<key> with `videos[split][method]` videos; return the samples."""
+    rows, assignments = [], []
+    for split, methods in videos.items():
+        members = []
+        for method, count in methods.items():
+            label = METHODS[method]
+            for number in range(count):
+                video = f"{key}/{method}/native/{split}{number}"
+                group = f"{key}:{split}:{number}"
+                assignments.append(
+                    {"video": video, "label": label, "method": method, "group": group, "split": split}
+                    | {"status": "ok", "reason": ""}
+                )
+                for frame in range(frames):
+                    name = f"{key}__{method}__native__{split}{number}__f{frame:06d}"
+                    members.append((name, picture(label, int(sha256_of_text(name)[:8], 16), side)))
+                    rows.append(
+                        {"key": name, "dataset": key, "video": video, "split": split, "label": label, "method": method}
+                        | {"group": group, "frame": frame, "time_s": frame / 25, "shard": f"{split}-000000.tar"}
+                    )
+        folder = data / "shard" / key
+        offsets = write_tar(folder / f"{split}-000000.tar", [(f"{name}.jpg", jpeg) for name, jpeg in members])
+        for row, offset, (_, jpeg) in zip(rows[-len(members) :], offsets, members, strict=True):
+            row |= {"offset": offset, "bytes": len(jpeg), "sha256": "0" * 64}
+    tables.write(data / "shard" / key / "samples.parquet", rows, tables.SAMPLES, order=["key"])
+    tables.write(data / "split" / key / "videos.parquet", assignments, tables.ASSIGNMENTS, order=["video"])
+    return tables.read(data / "shard" / key / "samples.parquet", tables.SAMPLES)
+
+
+def write_frames(data: Path, key: str, samples: pd.DataFrame, failed: list[dict[str, object]]) -> None:
+    """Write data/extract/<key>/frames.parquet: the samples as kept frames, and `failed` ones (a few columns each)."""
+    kept = samples[["key", "video", "split", "label", "method", "group", "frame"]].to_dict("records")
+    rows = [row | {"status": "kept", "reason": ""} for row in kept]
+    rows += [row | {"status": "failed"} for row in failed]
+    zero = {pa.string(): "", tables.name: "", pa.bool_(): False}
+    empty = {field.name: None if field.nullable else zero.get(field.type, 0) for field in tables.FRAMES}
+    folder = data / "extract" / key
+    tables.write(folder / "frames.parquet", [empty | row for row in rows], tables.FRAMES, order=["key"])
