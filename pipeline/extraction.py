@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline import faces, selection, tables, video
 from pipeline.engines import Run
+from pipeline.errors import UserError
 from pipeline.files import sha256_of_bytes, sha256_of_file, sha256_of_text, whole_or_absent
 from pipeline.progress import track
 
@@ -143,8 +144,17 @@ def _answer(requests: list[Request], run: Run) -> Iterator[tuple[Request, str | 
             elif attempt + 1 < TRIES:
                 died.append(request)
             else:
-                yield request, "timeout" if isinstance(error, TimeoutError) else "worker_died"
+                yield request, _why_lost(error)
         left = died
+
+
+def _why_lost(error: Exception) -> str:
+    """Return the reason for a video whose worker gave no answer; UserError when no video could be answered."""
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, OSError):  # the disk is full, or the cache may not be written
+        raise UserError(f"extract cannot write its work cache: {error}; mend that and run again, nothing is lost")
+    return "worker_died"
 
 
 def extract_video(request: Request) -> str | None:

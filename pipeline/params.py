@@ -82,6 +82,15 @@ def _mapping(values: dict[str, Any], name: str, within: str = "") -> dict[str, A
     return dict(found or {})
 
 
+def dataset_key(arguments: list[str]) -> str:
+    """Return the dataset key that a stage's command line (sys.argv) names; UserError unless it is one known key."""
+    if len(arguments) != 2:
+        stage = Path(arguments[0]).stem
+        raise UserError(f"usage: python -m stages.{stage} KEY, with KEY one of {', '.join(load_datasets())}")
+    load_dataset(arguments[1])
+    return arguments[1]
+
+
 def _overlay(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     """Lay `overrides` over `values`, mapping by mapping, so that one quota can be overridden without the others."""
     merged = values | overrides

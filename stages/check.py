@@ -23,7 +23,7 @@ class Params(params.Section):
 
 def main() -> None:
     """Write data/check/KEY: verdict.json and findings.parquet; end with an error when a rule is broken."""
-    (key,) = sys.argv[1:]
+    key = params.dataset_key(sys.argv)
     out = Path("data/check") / key
     knobs = params.load_section(Params, "check", key)
     folder = {

@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import Field
 
 from pipeline import params, tables
-from pipeline.errors import UserError, exit_on_user_error
+from pipeline.errors import exit_on_user_error
 
 
 class Params(params.Section):
@@ -21,10 +21,7 @@ class Params(params.Section):
 
 def main() -> None:
     """Write data/evaluate/KEY: scores.parquet and metrics.parquet."""
-    if len(sys.argv) != 2:
-        raise UserError("usage: python -m stages.evaluate KEY")
-    key = sys.argv[1]
-    params.load_dataset(key)
+    key = params.dataset_key(sys.argv)
     knobs = params.load_section(Params, "evaluate", key)
     out, shards = Path("data/evaluate") / key, Path("data/shard") / key
     samples = tables.read(shards / "samples.parquet", tables.SAMPLES)

@@ -29,7 +29,7 @@ class Params(params.Section):
 
 def main() -> None:
     """Write data/extract/KEY: frames.parquet, quotas.parquet and the loose crops."""
-    (key,) = sys.argv[1:]
+    key = params.dataset_key(sys.argv)
     out = Path("data/extract") / key
     knobs = params.load_section(Params, "extract", key)
     root = params.load_dataset(key).root

@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-from pipeline import selection, tables
+from pipeline import params, selection, tables
 from pipeline.errors import exit_on_user_error
 
 
 def main() -> None:
     """Write data/flatten/KEY/frames.parquet."""
-    (key,) = sys.argv[1:]
+    key = params.dataset_key(sys.argv)
     frames = tables.read(Path("data/sample") / key / "frames.parquet", tables.CANDIDATES)
     frames["key"] = selection.flat_keys(frames)
     tables.write(Path("data/flatten") / key / "frames.parquet", frames, tables.FLAT, order=["key"])

@@ -18,7 +18,7 @@ class Params(params.Section):
 
 def main() -> None:
     """Write data/index/KEY: videos.parquet and findings.parquet."""
-    (key,) = sys.argv[1:]
+    key = params.dataset_key(sys.argv)
     out = Path("data/index") / key
     knobs = params.load_section(Params, "index", key)
     with local_engine(machine.workers()) as run:

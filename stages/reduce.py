@@ -39,7 +39,7 @@ class Params(params.Section):
 
 def main() -> None:
     """Write data/reduce/KEY: frames.parquet and quotas.parquet."""
-    (key,) = sys.argv[1:]
+    key = params.dataset_key(sys.argv)
     out = Path("data/reduce") / key
     knobs = params.load_section(Params, "reduce", key)
     frames = tables.read(Path("data/flatten") / key / "frames.parquet", tables.FLAT)

@@ -25,7 +25,7 @@ class Params(params.Section):
 
 def main() -> None:
     """Write data/sample/KEY: frames.parquet and videos.parquet."""
-    (key,) = sys.argv[1:]
+    key = params.dataset_key(sys.argv)
     out = Path("data/sample") / key
     knobs = params.load_section(Params, "sample", key)
     assignments = tables.read(Path("data/split") / key / "videos.parquet", tables.ASSIGNMENTS)

@@ -41,7 +41,7 @@ class Extract(params.Section):
 
 def main() -> None:
     """Write data/shard/KEY: the tars and samples.parquet, which is written last."""
-    (key,) = sys.argv[1:]
+    key = params.dataset_key(sys.argv)
     out, crops = Path("data/shard") / key, Path("data/extract") / key
     knobs = params.load_section(Params, "shard", key)
     loose_margin = params.load_section(Extract, "extract", key).margin

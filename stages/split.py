@@ -21,7 +21,7 @@ class Params(params.Section):
 
 def main() -> None:
     """Write data/split/KEY: videos.parquet and leaks.parquet."""
-    (key,) = sys.argv[1:]
+    key = params.dataset_key(sys.argv)
     out = Path("data/split") / key
     knobs = params.load_section(Params, "split", key)
     videos = tables.read(Path("data/index") / key / "videos.parquet", tables.VIDEOS, COLUMNS)

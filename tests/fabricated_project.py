@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from fabricated_shards import picture
 
+from fabricated_shards import picture
 from pipeline import metrics, tables
 from pipeline.files import sha256_of_text
 from pipeline.tars import write_tar

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated_shards import write_dataset, write_frames
 
+from fabricated_shards import write_dataset, write_frames
 from pipeline import evaluation, tables
 from pipeline.errors import UserError
 from pipeline.models import scoring

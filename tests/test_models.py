@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fabricated_shards import write_dataset
 
+from fabricated_shards import write_dataset
 from pipeline.errors import UserError
 from pipeline.models import scoring, stored, transforms, zoo
 from pipeline.models.transforms import Transform

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline.synthetic import celeb_df, dfdc, ffpp
 from project import change_params, commit, copy_project, fingerprint, lock, run
 
 OWN = "own_ffpp"
@@ -36,7 +37,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, raw: Path) -> Path:
     project = copy_project(tmp_path_factory.mktemp("project"), SMALL)
     before = fingerprint(raw)
     (project / "data/raw" / OWN).symlink_to(raw)
-    run(project, "dvc", "repro", "report")
+    run(project, "dvc", "repro")
     commit(project, "First data")
     assert fingerprint(raw) == before
     return project
@@ -52,7 +53,7 @@ def test_every_stage_left_its_outputs(project: Path) -> None:
 
 def test_second_repro_finds_nothing_to_do(project: Path) -> None:
     before = (project / "dvc.lock").read_bytes()
-    assert "Data and pipelines are up to date" in run(project, "dvc", "repro", "report").stdout
+    assert "Data and pipelines are up to date" in run(project, "dvc", "repro").stdout
     assert (project / "dvc.lock").read_bytes() == before
 
 
@@ -60,11 +61,15 @@ def test_rows_are_kept_from_stage_to_stage(project: Path) -> None:
     for key in DATASETS:
         rows = {
             stage: len(pd.read_parquet(project / "data" / stage / key / f"{table}.parquet"))
-            for stage, table in [
-                ("index", "videos"), ("split", "videos"), ("sample", "frames"), ("flatten", "frames"), ("reduce", "frames"),
-                ("extract", "frames"),
-            ]
-        }  # fmt: skip
+            for stage, table in {
+                "index": "videos",
+                "split": "videos",
+                "sample": "frames",
+                "flatten": "frames",
+                "reduce": "frames",
+                "extract": "frames",
+            }.items()
+        }
         assert rows["index"] == rows["split"] > 0
         assert rows["sample"] == rows["flatten"] == rows["reduce"] == rows["extract"] > 0
         kept = (pd.read_parquet(project / "data/extract" / key / "frames.parquet").status == "kept").sum()
@@ -80,12 +85,31 @@ def test_quotas_are_met_exactly(project: Path) -> None:
 
 
 def test_planted_faults_are_named(project: Path) -> None:
-    celeb = pd.read_parquet(project / "data/index/synthetic_celeb_df/videos.parquet")
-    rejected = celeb[celeb.status == "rejected"]
-    assert {"too_short", "stray", "unreadable"} <= set(rejected.reason)
-    assert rejected.detail.str.len().min() > 0
+    reason = {}
+    for key in DATASETS:
+        videos = pd.read_parquet(project / "data/index" / key / "videos.parquet")
+        reason |= dict(zip(videos.path, videos.reason, strict=True))
+        assert (videos[videos.status == "rejected"].detail.str.len() > 0).all()
+        findings = pd.read_parquet(project / "data/index" / key / "findings.parquet")
+        assert set(videos[videos.status == "rejected"].path) <= set(findings.subject)
+    assert reason[celeb_df.ONE_FRAME] == "too_short"
+    assert {reason[path] for path in celeb_df.STRAY} == {"stray"}
+    assert reason[ffpp.TRUNCATED] == "unreadable"
     frames = pd.read_parquet(project / "data/extract/synthetic_celeb_df/frames.parquet")
-    assert "no_face" in set(frames[frames.status == "failed"].reason)
+    faceless = frames[frames.video.str.endswith(Path(celeb_df.NO_FACE).stem)]
+    assert len(faceless) and set(faceless.reason) <= {"no_face", ""} and (faceless.status != "kept").all()
+
+
+def test_planted_faults_of_dfdc_are_named(tmp_path: Path) -> None:
+    project = copy_project(tmp_path, {"synthesize.scale": 0.3})
+    run(project, "python", "-m", "stages.synthesize", "dfdc")
+    run(project, "python", "-m", "stages.index", "synthetic_dfdc")
+    videos = pd.read_parquet(project / "data/index/synthetic_dfdc/videos.parquet").set_index("path")
+    assert videos.reason[dfdc.MISSING_ORIGINAL] == "missing"
+    assert videos.reason[dfdc.UNLISTED] == "stray"
+    assert videos.status[dfdc.ORPHAN] == "ok"  # the fake itself can be used
+    findings = pd.read_parquet(project / "data/index/synthetic_dfdc/findings.parquet").set_index("subject")
+    assert findings.code[dfdc.ORPHAN] == "original_missing"
 
 
 @pytest.mark.parametrize("link", [True, False], ids=["link", "folder"])
@@ -96,7 +120,7 @@ def test_raw_tree_survives(project: Path, raw: Path, link: bool) -> None:
         shutil.copytree(raw, place)
     before, original = fingerprint(place), fingerprint(raw)
     try:
-        run(project, "dvc", "repro", "report")
+        run(project, "dvc", "repro")
         run(project, "dvc", "repro", "--force", "--single-item", f"index@{OWN}")
         run(project, "dvc", "checkout", "--force")
         run(project, "dvc", "pull", "--force", check=False)  # there may be no remote yet: it must still touch nothing
@@ -122,9 +146,9 @@ def test_a_clone_pulls_and_has_nothing_to_do(project: Path, raw: Path, tmp_path:
         for name, (digest, _) in fingerprint(project / shards).items():
             assert fingerprint(clone / shards)[name][0] == digest
     # Without the raw video, and then with it.
-    assert "Data and pipelines are up to date" in run(clone, "dvc", "repro", "--allow-missing", "report").stdout
+    assert "Data and pipelines are up to date" in run(clone, "dvc", "repro", "--allow-missing").stdout
     (clone / "data/raw" / OWN).symlink_to(raw)
-    assert "Data and pipelines are up to date" in run(clone, "dvc", "repro", "report").stdout
+    assert "Data and pipelines are up to date" in run(clone, "dvc", "repro").stdout
     assert run(clone, "git", "status", "--porcelain").stdout == ""
 
 
@@ -132,7 +156,7 @@ def test_a_branch_can_be_compared(project: Path) -> None:
     run(project, "git", "switch", "--quiet", "--create", "every5")
     try:
         change_params(project, {"sample.every": 5})
-        run(project, "dvc", "repro", "report")
+        run(project, "dvc", "repro")
         commit(project, "Every 5th frame")
         assert (
             lock(project)["index@synthetic_celeb_df"]["outs"]
@@ -140,7 +164,7 @@ def test_a_branch_can_be_compared(project: Path) -> None:
         )
         params = json.loads(run(project, "dvc", "params", "diff", "main", "--json").stdout)
         assert params["params.yaml"] == {"sample.every": {"old": 10, "new": 5, "diff": -5}}
-        metrics = json.loads(run(project, "dvc", "metrics", "diff", "main", "--json").stdout)["diff"]
+        metrics = json.loads(run(project, "dvc", "metrics", "diff", "main", "--json").stdout)
         assert {"reports/metrics/eval.json", "reports/metrics/data.json"} <= set(metrics)
         table = run(project, "dvc", "metrics", "diff", "main", "--md").stdout
         assert f"{OWN}." in table and "auroc" in table

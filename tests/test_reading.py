@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from fabricated_shards import write_dataset
 
+from fabricated_shards import write_dataset
 from pipeline import reading
 from pipeline.errors import UserError
 from pipeline.reading import Samples, batches, epoch_order

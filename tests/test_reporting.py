@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated_project import METHODS, write_dataset
 
+from fabricated_project import METHODS, write_dataset
 from pipeline import tables
 from pipeline.errors import UserError
 from pipeline.reporting import facts, figures, pictures, plots

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fabricated_shards import write_dataset
 
+from fabricated_shards import write_dataset
 from pipeline import training
 from pipeline.errors import UserError
 from pipeline.models import scoring

@@ -21,7 +21,9 @@ def main() -> None:
     committed = _outputs(_git("show", "HEAD:dvc.lock"))
     with tempfile.TemporaryDirectory() as folder:
         built = {workers: _build(Path(folder) / f"workers_{workers}", workers) for workers in (1, 2)}
-    differing = sorted(stage for stage in committed | built[1] | built[2] if not _same(stage, committed, *built.values()))
+    differing = sorted(
+        stage for stage in committed | built[1] | built[2] if not _same(stage, committed, *built.values())
+    )
     print(f"compared {len(committed)} stages of the committed dvc.lock with two fresh builds (1 and 2 workers)")
     for stage in differing:
         print(f"  {stage}: committed {committed.get(stage)}, 1 worker {built[1].get(stage)}, 2 {built[2].get(stage)}")

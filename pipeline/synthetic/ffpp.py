@@ -15,8 +15,8 @@ TRUNCATED = "manipulated_sequences/FaceShifter/c23/videos/000_001.mp4"
 
 
 def plan(seed: int, scale: float) -> Tree:
-    """Return the dataset of `seed`; at scale 1: 10 sequences in 3 train, 1 val and 1 test pair, 50 fakes."""
-    pairs = {"train": max(round(3 * scale), 2), "val": max(round(scale), 1), "test": max(round(scale), 1)}
+    """Return the dataset of `seed`; at scale 1: 12 sequences in 3 train, 1 val and 2 test pairs, 60 fakes."""
+    pairs = {"train": max(round(3 * scale), 2), "val": max(round(scale), 1), "test": max(round(2 * scale), 1)}
     recordings = {}
     for number in range(2 * sum(pairs.values())):
         width, height, fps, _ = FORMATS[number % len(FORMATS)]

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from fabricated_project import write_project
 
+from fabricated_project import write_project
 from pipeline import tables
 
 ROOT = Path(__file__).parents[2]

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fabricated_shards import write_dataset, write_frames
 from ruamel.yaml import YAML
 from sklearn.metrics import roc_auc_score
 
+from fabricated_shards import write_dataset, write_frames
 from pipeline import tables
 from pipeline.models import stored, zoo
 from pipeline.models.transforms import Transform

@@ -11,8 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from fabricated_project import ODD_NAME, write_params, write_project
 
+from fabricated_project import ODD_NAME, write_params, write_project
 from pipeline import tables
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from fabricated_shards import write_dataset
 from ruamel.yaml import YAML
+
+from fabricated_shards import write_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 VIDEOS = {"train": {"real": 6, "swap": 6}, "val": {"real": 4, "swap": 4}, "test": {"real": 2, "swap": 2}}

@@ -1,0 +1,82 @@
+"""A folder with params.yaml and a raw tree, in which stages run in this process; no git, no DVC."""
+
+import importlib
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from ruamel.yaml import YAML
+
+from fabricated_videos import KEY
+from pipeline.errors import exit_on_user_error
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES = ["index", "split", "sample", "flatten", "reduce", "extract", "check", "shard"]
+
+
+def write_params(project: Path, root: Path, changes: dict[str, Any] | None = None) -> None:
+    """Write the project's params.yaml with one dataset at `root` and `changes` by dotted name; `...` removes a name."""
+    document = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    document["datasets"] = {KEY: {**document["datasets"]["synthetic_celeb_df"], "root": str(root)}}
+    document["sample"]["every"] = 5
+    document["extract"]["faces"] = "none"
+    document["extract"]["tars"] = 2
+    for name, value in (changes or {}).items():
+        *parents, last = name.split(".")
+        section = document
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+        if value is ...:
+            del section[last]
+    YAML(typ="safe", pure=True).dump(document, project / "params.yaml")
+
+
+@contextmanager
+def inside(project: Path, **environment: str) -> Iterator[None]:
+    """Work in `project` with `environment` for a while; the work cache lies in it."""
+    before = Path.cwd()
+    variables = {"VERIFRAME_CACHE": str(project / "cache"), "VERIFRAME_WORKERS": "1"} | environment
+    os.chdir(project)
+    try:
+        with mock.patch.dict(os.environ, variables):
+            yield
+    finally:
+        os.chdir(before)
+
+
+def run_stage(project: Path, stage: str, key: str = KEY, **environment: str) -> None:
+    """Run a stage as `python -m stages.<stage> KEY` would, in this process; a UserError comes out as it is."""
+    with inside(project, **environment), mock.patch.object(sys, "argv", [stage, key]):
+        importlib.import_module(f"stages.{stage}").main()
+
+
+def run_script(project: Path, stage: str, key: str = KEY) -> subprocess.CompletedProcess[str]:
+    """Run `python -m stages.<stage> KEY` as its own process."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "VERIFRAME_WORKERS": "1", "VERIFRAME_CACHE": "cache"}
+    command = [sys.executable, "-m", f"stages.{stage}", key]
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return path -> bytes of every file below `folder`."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refusal(project: Path, stage: str, key: str = KEY) -> str:
+    """Run a stage that must end with exit code 1 and one line that starts with `error: `; return that line."""
+    said = io.StringIO()
+    with redirect_stderr(said), pytest.raises(SystemExit) as ended:
+        exit_on_user_error(lambda: run_stage(project, stage, key))
+    lines = [
+        line for line in said.getvalue().splitlines() if not line.startswith(("index", "extract", "shard"))
+    ]  # progress
+    assert ended.value.code == 1 and len(lines) == 1 and lines[0].startswith("error: "), lines
+    return lines[0]

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+
+from fabricated_videos import KEY
+from pipeline import tables
+from small_project import refusal, run_stage, write_params
+
+
+def read(project: Path) -> tuple:
+    folder = project / f"data/reduce/{KEY}"
+    return tables.read(folder / "frames.parquet", tables.RANKED), tables.read(folder / "quotas.parquet", tables.QUOTAS)
+
+
+def test_every_candidate_is_ranked(finished: Path) -> None:
+    ranked, quotas = read(finished)
+    flat = tables.read(finished / f"data/flatten/{KEY}/frames.parquet", tables.FLAT)
+    assert set(ranked.key) == set(flat.key) and len(ranked) == len(flat)
+    for cell in quotas.itertuples():
+        here = ranked[(ranked.split == cell.split) & (ranked.label == cell.label)]
+        assert here["rank"].tolist() == list(range(len(here))) and cell.candidates == len(here)
+        assert here.video.nunique() == cell.videos
+    # The rarer class sets the quota of train and val; test takes all.
+    for split, cells in quotas.groupby("split"):
+        assert cells.quota.tolist() == (cells.candidates.tolist() if split == "test" else [cells.candidates.min()] * 2)
+
+
+def test_a_number_and_a_guarantee(project: Path, celeb_tree: Path) -> None:
+    write_params(project, celeb_tree, {"reduce.quota.train": 7, "reduce.min_per_video.train": 2})
+    run_stage(project, "reduce")
+    _, quotas = read(project)
+    train = quotas[quotas.split == "train"]
+    assert (train.rule.tolist(), train.quota.tolist(), train.min_per_video.tolist()) == (["7"] * 2, [7, 7], [2, 2])
+
+
+def test_another_seed_ranks_otherwise(project: Path, celeb_tree: Path, finished: Path) -> None:
+    write_params(project, celeb_tree, {"reduce.by_dataset": {KEY: {"seed": 1}}})
+    run_stage(project, "reduce")
+    assert read(project)[0].key.tolist() != read(finished)[0].key.tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"reduce.quota.train": 100_000}, "reduce.quota.train asks for 100000 frames per class, but tiny has only"),
+        ({"reduce.quota.train": 0}, "reduce.quota.train"),
+        ({"reduce.quota.train": -5}, "Input should be greater than or equal to 1 (got -5)"),
+        ({"reduce.quota.test": "all"}, "Input should be 'smallest_class' or 'none' (got 'all')"),
+        ({"reduce.quota.test": None}, "reduce.quota.test"),
+        ({"reduce.quota": "none"}, "reduce.quota: Input should be a valid dictionary"),
+        ({"reduce.quota.dev": 5}, "reduce.quota.dev: Extra inputs are not permitted"),
+        ({"reduce.min_per_video.val": -1}, "reduce.min_per_video.val: Input should be greater than or equal to 0"),
+    ],
+)
+def test_bad_values(project: Path, celeb_tree: Path, changes: dict, said: str) -> None:
+    write_params(project, celeb_tree, changes)
+    assert said in refusal(project, "reduce")

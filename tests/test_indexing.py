@@ -1,0 +1,191 @@
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fabricated_videos import FAULTS, KEY, write_celeb_tree, write_video
+from pipeline import indexing, tables
+from pipeline.errors import UserError
+from pipeline.files import sha256_of_file
+from pipeline.params import Dataset
+
+Row = dict[str, Any]
+
+
+def index(root: Path, run: Any, layout: str = "celeb_df_v2", **asked: Any) -> dict[str, Row]:
+    rows = indexing.index(KEY, Dataset(layout=layout, root=root, **asked), 2, run)
+    assert len({row["path"] for row in rows}) == len({row["video"] for row in rows}) == len(rows)
+    assert all(set(row) == set(tables.VIDEOS.names) for row in rows)
+    return {row["path"]: row for row in rows}
+
+
+def test_every_file_and_every_listed_video_has_a_row(celeb_tree: Path, in_process: Any) -> None:
+    rows = index(celeb_tree, in_process)
+    files = {path.relative_to(celeb_tree).as_posix() for path in celeb_tree.rglob("*") if path.is_file()}
+    assert set(rows) == files - {"List_of_testing_videos.txt"} | {"Celeb-real/id9_0000.mp4"}
+    assert {path: row["reason"] for path, row in rows.items() if row["status"] == "rejected"} == FAULTS
+    for row in rows.values():
+        assert (row["status"], row["reason"] == "", row["detail"] == "") in [
+            ("ok", True, True),
+            ("rejected", False, False),
+        ]
+        assert (row["sha256"] is None) == (row["reason"] in ("missing", "label_conflict"))
+
+
+def test_a_good_video_is_described(celeb_tree: Path, in_process: Any) -> None:
+    path = "Celeb-synthesis/id0_id1_0001.mp4"
+    row = index(celeb_tree, in_process)[path]
+    assert row["video"] == f"{KEY}/Celeb-synthesis/native/id0_id1_0001"
+    assert (row["label"], row["official_split"], row["original"]) == (1, "train", f"{KEY}/Celeb-real/native/id0_0001")
+    assert row["sha256"] == sha256_of_file(celeb_tree / path) and row["bytes"] == (celeb_tree / path).stat().st_size
+    assert (row["codec"], row["width"], row["height"], row["frame_rate"]) == ("h264", 64, 48, 25.0)
+    assert row["frames"] == len(row["pts"]) >= 16 and row["key_frames"] == [0, 12]
+    assert row["encoder"].startswith("x264 - core") and "crf=20" in row["encoder"]
+
+
+def test_a_selection_keeps_reals_and_says_what_is_left_out(celeb_tree: Path, in_process: Any) -> None:
+    rows = index(celeb_tree, in_process, methods=["Other"])
+    fakes = [row for row in rows.values() if row["method"] == "Celeb-synthesis"]
+    assert {row["reason"] for row in fakes} == {"not_selected"}
+    assert {row["status"] for row in rows.values() if row["method"] == "YouTube-real"} == {"ok"}
+
+
+def test_a_list_that_names_what_no_layout_knows(tmp_path: Path, in_process: Any) -> None:
+    root = write_celeb_tree(tmp_path / "celeb", faults=False)
+    with (root / "List_of_testing_videos.txt").open("a") as file:
+        file.write("\n1 Celeb-real/never.mp4\n0 notes.txt")
+    (root / "notes.txt").write_text("here")
+    rows = index(root, in_process)
+    assert rows["Celeb-real/never.mp4"]["reason"] == "missing"
+    assert rows["notes.txt"]["reason"] == "stray"
+
+
+def test_links_that_lead_nowhere(tmp_path: Path, in_process: Any) -> None:
+    root = write_celeb_tree(tmp_path / "celeb", faults=False)
+    (root / "Celeb-real/id7_0000.mp4").symlink_to(tmp_path / "gone.mp4")
+    (root / "stray_link").symlink_to(tmp_path / "gone.txt")
+    rows = index(root, in_process)
+    assert (rows["Celeb-real/id7_0000.mp4"]["reason"], rows["stray_link"]["reason"]) == ("unreadable", "stray")
+    assert "No such file" in rows["Celeb-real/id7_0000.mp4"]["detail"]
+
+
+def test_links_are_followed(celeb_tree: Path, tmp_path: Path, in_process: Any) -> None:
+    (tmp_path / "link").symlink_to(celeb_tree)
+    assert index(tmp_path / "link", in_process) == index(celeb_tree, in_process)
+
+
+def test_a_name_that_is_no_text(tmp_path: Path, in_process: Any) -> None:
+    root = write_celeb_tree(tmp_path / "celeb", faults=False)
+    name = os.fsencode(str(root)) + b"/Celeb-real/id0_\xff\xfe.mp4"
+    try:
+        Path(os.fsdecode(name)).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    rows = indexing.index(KEY, Dataset(layout="celeb_df_v2", root=root), 2, in_process)
+    tables.write(tmp_path / "videos.parquet", rows, tables.VIDEOS, order=["video"])
+    read = tables.read(tmp_path / "videos.parquet", tables.VIDEOS)
+    assert read[read.reason == "stray"].path.tolist() == [r"Celeb-real/id0_\udcff\udcfe.mp4"]
+
+
+def test_two_files_for_one_video(tmp_path: Path, in_process: Any) -> None:
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}.json").write_text("[]")
+    for folder in ("raw", "c0"):
+        write_video(tmp_path / f"original_sequences/youtube/{folder}/videos/000.mp4", 2)
+    with pytest.raises(UserError, match=r"c0/videos/000\.mp4 and .*raw/videos/000\.mp4 are the same video"):
+        index(tmp_path, in_process, "ffpp")
+
+
+def test_a_fake_whose_original_is_not_there(tmp_path: Path, in_process: Any) -> None:
+    root = write_celeb_tree(tmp_path / "celeb", faults=False)
+    (root / "Celeb-real/id0_0001.mp4").unlink()
+    rows = list(index(root, in_process).values())
+    found = [row for row in indexing.findings(KEY, rows) if row["code"] == "original_missing"]
+    assert [row["subject"] for row in found] == ["Celeb-synthesis/id0_id1_0001.mp4"]
+    assert "Celeb-real/id0_0001.mp4" in found[0]["detail"] and found[0]["severity"] == "note"
+
+
+def test_every_rejection_is_a_finding(celeb_tree: Path, in_process: Any) -> None:
+    found = indexing.findings(KEY, index(celeb_tree, in_process).values())
+    assert {row["subject"]: row["code"] for row in found} == FAULTS
+    assert {row["code"] for row in found if row["severity"] == "note"} == {"stray"}
+
+
+def test_a_scan_that_dies_is_a_row(celeb_tree: Path) -> None:
+    def run(function: Callable[[Any], Any], jobs: Any) -> Any:
+        for job in jobs:
+            yield job, MemoryError() if job.endswith("id0_0000.mp4") else function(job)
+
+    row = index(celeb_tree, run)["Celeb-real/id0_0000.mp4"]
+    assert (row["status"], row["reason"], row["detail"]) == ("rejected", "scan_failed", "the scan died: MemoryError")
+
+
+def test_root_missing(tmp_path: Path, in_process: Any) -> None:
+    with pytest.raises(UserError, match=rf"datasets\.{KEY}\.root: there is no folder .*gone; link your copy there"):
+        index(tmp_path / "gone", in_process)
+
+
+def test_tree_of_another_layout(celeb_tree: Path, tmp_path: Path, in_process: Any) -> None:
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}.json").write_text("[]")
+    (tmp_path / "Celeb-real").symlink_to(celeb_tree / "Celeb-real")
+    with pytest.raises(UserError, match=r"no file below .* fits the layout ffpp"):
+        index(tmp_path, in_process, "ffpp")
+
+
+# Decode traps and what becomes of each: a reason, or the number of frames that its README counts.
+TRAPS = {
+    "av1.mkv": 125,
+    "bt709_full_range.mp4": 30,
+    "corrupted_packet.mp4": 50,
+    "empty_file.webm": "empty_file",
+    "h264_10bits.mp4": 30,
+    "one_pixel.mp4": 5,
+    "rotated_180.mov": 3,
+    "rotated_90.mov": 3,
+    "sample_aspect_2by3.mp4": 60,
+    "theora_empty_packets.ogv": 752,
+    "two_video_streams.mp4": 325,
+    "unordered_pts.mov": 4,
+}
+
+
+def test_trap_clips(clips: Path) -> None:
+    for path in sorted((clips / "traps").iterdir()):
+        row = indexing.scan_file(str(path))
+        assert row.get("reason", row.get("frames")) == TRAPS.get(path.name, row.get("reason", row.get("frames"))), (
+            path.name
+        )
+        assert row["bytes"] == path.stat().st_size and row["sha256"] == sha256_of_file(path)
+        if "frames" in row:
+            assert row["frames"] == len(row["pts"]) and row["pts"] == sorted(set(row["pts"]))
+            assert row["key_frames"][0] == 0
+
+
+@pytest.mark.parametrize(("name", "rotation"), [("rotated_90.mov", 90), ("rotated_180.mov", 180), ("av1.mkv", 0)])
+def test_rotation_of_trap_clips(clips: Path, name: str, rotation: int) -> None:
+    assert indexing.scan_file(str(clips / "traps" / name))["rotation"] == rotation
+
+
+def test_face_clips(clips: Path) -> None:
+    frames = {path.name: indexing.scan_file(str(path)) for path in sorted((clips / "faces").iterdir())}
+    assert frames["office_720p.264"]["reason"] == "no_timestamps"
+    counts = {name: row["frames"] for name, row in frames.items() if name != "office_720p.264"}
+    assert counts == {
+        "asl_again.mkv": 77,
+        "asl_bird.mkv": 63,
+        "asl_book.mkv": 109,
+        "asl_eat.mkv": 47,
+        "asl_milk.mkv": 51,
+        "asl_night.mkv": 68,
+        "asl_no.mkv": 66,
+        "asl_school.mkv": 72,
+        "head_pose_male.gif": 62,
+        "webcam_talking.mp4": 765,
+        "webcam_talking.webm": 752,
+    }
+    times = frames["webcam_talking.webm"]["pts"]
+    assert len({later - earlier for earlier, later in itertools.pairwise(times)}) > 2  # uneven frame times

@@ -1,0 +1,267 @@
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fabricated_videos import all_frames, picture, remux, write_video
+from pipeline import video
+
+
+def decode(path: Path, wanted: list[int]) -> dict[int, np.ndarray | None]:
+    """Decode the time stamps `wanted` as extraction does, with the key frames of a scan; None for what failed."""
+    facts = video.scan(path)
+    answers = list(video.decode(path, wanted, [facts["pts"][index] for index in facts["key_frames"]]))
+    assert [pts for pts, _, _ in answers] == sorted(wanted)
+    assert all((picture is None) == (reason != "") for _, picture, reason in answers)
+    return {pts: picture for pts, picture, _ in answers}
+
+
+def assert_exact(path: Path, wanted: list[int]) -> None:
+    whole = all_frames(path)
+    for pts, got in decode(path, wanted).items():
+        assert got is not None and np.array_equal(got, whole[pts]), pts
+
+
+SHAPES = {
+    "short GOPs, B-frames": {"frames": 50, "gop": 12, "b_frames": 3},
+    "one GOP, B-frames": {"frames": 60, "gop": 250, "b_frames": 3},
+    "tiny GOPs": {"frames": 40, "gop": 3, "b_frames": 2},
+    "no B-frames": {"frames": 30, "gop": 12, "b_frames": 0},
+    "starts late": {"frames": 30, "gop": 8, "pts": [700 + 4 * number for number in range(30)]},
+    "uneven times": {"frames": 30, "gop": 8, "pts": [number * number + 3 for number in range(30)]},
+}
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("shapes")
+    made: dict[str, Any] = SHAPES
+    return {name: write_video(folder / f"{name}.mp4", **shape) for name, shape in made.items()}
+
+
+# --- scan ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_scan_counts_and_times_every_frame(shapes: dict[str, Path], name: str) -> None:
+    facts = video.scan(shapes[name])
+    assert facts["pts"] == sorted(all_frames(shapes[name]))
+    assert facts["frames"] == len(facts["pts"]) == SHAPES[name]["frames"]
+    assert facts["key_frames"][0] == 0
+
+
+def test_scan_finds_the_key_frames(shapes: dict[str, Path]) -> None:
+    assert video.scan(shapes["short GOPs, B-frames"])["key_frames"] == [0, 12, 24, 36, 48]
+    assert video.scan(shapes["one GOP, B-frames"])["key_frames"] == [0]
+
+
+def test_scan_reads_times_in_seconds(shapes: dict[str, Path]) -> None:
+    facts = video.scan(shapes["starts late"])
+    assert (facts["pts"][1] - facts["pts"][0]) * facts["time_base"] == pytest.approx(0.04)
+    assert facts["duration_s"] == pytest.approx(1.2, abs=0.04)
+    assert facts["frame_rate"] == pytest.approx(25, abs=1)
+
+
+@pytest.mark.parametrize("shift", [-5, -14])
+def test_an_edit_list_hides_frames_without_making_the_file_truncated(
+    shapes: dict[str, Path], tmp_path: Path, shift: int
+) -> None:
+    path = remux(shapes["short GOPs, B-frames"], tmp_path / "cut.mp4", shift=shift)
+    facts = video.scan(path)
+    assert facts["frames"] == 50 + shift
+    assert facts["pts"] == sorted(all_frames(path))
+    assert_exact(path, facts["pts"])
+    for pts in facts["pts"][:4]:  # their key frame is among the hidden ones
+        assert_exact(path, [pts])
+
+
+def test_an_edit_list_may_hide_the_only_key_frame(shapes: dict[str, Path], tmp_path: Path) -> None:
+    path = remux(shapes["one GOP, B-frames"], tmp_path / "cut.mp4", shift=-10)
+    facts = video.scan(path)
+    assert facts["key_frames"] == []
+    assert_exact(path, facts["pts"][::7])
+
+
+def test_a_title_that_is_no_text_does_no_harm(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 5, title="ABCDEFGH")
+    content = path.read_bytes()
+    assert content.count(b"ABCDEFGH") == 1
+    path.write_bytes(content.replace(b"ABCDEFGH", b"\xff\xfe\xe9\xff1234"))
+    facts = video.scan(path)
+    assert facts["frames"] == 5
+    assert all(picture is not None for picture in decode(path, facts["pts"]).values())
+
+
+@pytest.mark.parametrize(
+    ("cut", "reason"),
+    [(0, "empty_file"), (20, "unreadable"), (700, "unreadable"), (-1500, "truncated"), (-3000, "truncated")],
+)
+def test_scan_says_what_is_wrong_with_a_file(tmp_path: Path, cut: int, reason: str) -> None:
+    path = write_video(tmp_path / "a.mp4", 60, movflags="faststart")
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(video.VideoError) as caught:
+        video.scan(path)
+    assert caught.value.reason == reason and caught.value.detail
+
+
+def test_scan_of_a_file_that_lost_its_index_at_the_end(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 60)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"moov")])
+    with pytest.raises(video.VideoError) as caught:
+        video.scan(path)
+    assert caught.value.reason == "unreadable"
+
+
+def test_scan_of_sound_alone(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(video.VideoError) as caught:
+        video.scan(tmp_path / "a.mp4")
+    assert caught.value.reason == "no_video_stream"
+
+
+# --- decode ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_decoding_all_frames_is_exact(shapes: dict[str, Path], name: str) -> None:
+    assert_exact(shapes[name], video.scan(shapes[name])["pts"])
+
+
+@given(name=st.sampled_from(list(SHAPES)), data=st.data())
+def test_decoding_any_frames_is_exact(shapes: dict[str, Path], name: str, data: st.DataObject) -> None:
+    pts = video.scan(shapes[name])["pts"]
+    assert_exact(shapes[name], data.draw(st.lists(st.sampled_from(pts), min_size=1, max_size=6, unique=True)))
+
+
+def test_only_what_is_needed_is_decoded(shapes: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the key frame before the wanted one; the two wanted frames of one GOP share their way."""
+    seeks: list[int] = []
+
+    class Container:
+        def __init__(self, real: Any) -> None:
+            self.real = real
+
+        def __enter__(self) -> "Container":
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self.real.close()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+        def seek(self, offset: int, **how: Any) -> None:
+            seeks.append(offset)
+            self.real.seek(offset, **how)
+
+    path = shapes["short GOPs, B-frames"]
+    facts = video.scan(path)
+    pts, keys = facts["pts"], [facts["pts"][index] for index in facts["key_frames"]]
+    real_open = av.open
+    monkeypatch.setattr(video.av, "open", lambda *args, **kwargs: Container(real_open(*args, **kwargs)))
+    list(video.decode(path, [pts[14], pts[20], pts[40]], keys))
+    assert seeks == [pts[12], pts[36]]
+
+
+def test_a_stamp_that_no_frame_has(shapes: dict[str, Path]) -> None:
+    path = shapes["short GOPs, B-frames"]
+    pts = video.scan(path)["pts"]
+    got = decode(path, [pts[3], pts[3] + 1, pts[30], pts[-1] + 1000])
+    assert [picture is None for picture in got.values()] == [False, True, False, True]
+
+
+def test_damage_in_the_middle_costs_no_other_gop_and_gives_no_wrong_picture(tmp_path: Path) -> None:
+    pixels = [np.random.default_rng(number).integers(0, 255, (96, 128, 3)).astype(np.uint8) for number in range(36)]
+    path = write_video(tmp_path / "a.mp4", pixels=pixels, gop=12, b_frames=0)
+    whole = all_frames(path)
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    position, size = packets[17]
+    content[position : position + size] = bytes(size)  # frame 17, in the second of three GOPs
+    path.write_bytes(content)
+    facts = video.scan(path)  # all packets are there: a scan cannot see it
+    assert facts["frames"] == 36
+    got = decode(path, facts["pts"])
+    fine = [number for number, pts in enumerate(facts["pts"]) if got[pts] is not None]
+    assert set(fine) >= {*range(17), *range(24, 36)} and 17 not in fine
+    for number in fine:
+        assert np.array_equal(got[facts["pts"][number]], whole[facts["pts"][number]])
+
+
+def test_a_file_that_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(video.VideoError) as caught:
+        next(video.decode(tmp_path / "gone.mp4", [0], [0]))
+    assert caught.value.reason == "unreadable"
+
+
+@pytest.mark.parametrize(("rotation", "turns"), [(0, 0), (90, 1), (-90, -1), (180, 2), (-180, 2)])
+def test_upright_turns_against_the_clock(rotation: int, turns: int) -> None:
+    class Frame:
+        def __init__(self) -> None:
+            self.rotation = rotation
+
+        def to_ndarray(self, format: str) -> np.ndarray:
+            assert format == "rgb24"
+            return picture(1, 8, 6)
+
+    turned = video.upright(Frame())
+    assert np.array_equal(turned, np.rot90(picture(1, 8, 6), turns))
+
+
+@pytest.mark.parametrize(("name", "rotation"), [("rotated_90.mov", 90), ("rotated_180.mov", 180)])
+def test_rotated_clips_come_upright(clips: Path, name: str, rotation: int) -> None:
+    path = clips / "traps" / name
+    facts = video.scan(path)
+    for pts, got in decode(path, facts["pts"]).items():
+        assert got is not None and np.array_equal(got, np.rot90(all_frames(path)[pts], -rotation // 90))
+        assert got.shape[:2] == (
+            (facts["width"], facts["height"]) if rotation == 90 else (facts["height"], facts["width"])
+        )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "faces/webcam_talking.mp4",
+        "faces/webcam_talking.webm",
+        "faces/asl_no.mkv",
+        "faces/head_pose_male.gif",
+        "traps/av1.mkv",
+        "traps/h264_10bits.mp4",
+        "traps/unordered_pts.mov",
+        "traps/two_video_streams.mp4",
+        "traps/one_pixel.mp4",
+    ],
+)
+def test_real_clips_decode_exactly(clips: Path, name: str) -> None:
+    pts = video.scan(clips / name)["pts"]
+    wanted = sorted({pts[0], pts[len(pts) // 3], pts[len(pts) // 2]})
+    with av.open(str(clips / name)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        whole = {}
+        for frame in container.decode(stream):
+            if frame.pts in wanted:
+                whole[frame.pts] = video.upright(frame)
+            if frame.pts >= wanted[-1]:
+                break
+    for pts_, got in decode(clips / name, wanted).items():
+        assert got is not None and np.array_equal(got, whole[pts_])
+
+
+def test_a_corrupt_clip_gives_pictures_up_to_the_damage(clips: Path) -> None:
+    path = clips / "traps/corrupted_packet.mp4"
+    got = decode(path, video.scan(path)["pts"])
+    fine = [number for number, picture in enumerate(got.values()) if picture is not None]
+    assert 25 <= len(fine) < 50 and fine == list(range(len(fine)))
