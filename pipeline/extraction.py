@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pebble import ProcessExpired
 
 from pipeline import faces, selection, tables, video
 from pipeline.engines import Run
@@ -152,7 +153,7 @@ def _why_lost(error: Exception) -> str:
     """Return the reason for a video whose worker gave no answer; UserError when no video could be answered."""
     if isinstance(error, TimeoutError):
         return "timeout"
-    if isinstance(error, OSError):  # the disk is full, or the cache may not be written
+    if isinstance(error, OSError) and not isinstance(error, ProcessExpired):  # full disk, cache not writable
         raise UserError(f"extract cannot write its work cache: {error}; mend that and run again, nothing is lost")
     return "worker_died"
 

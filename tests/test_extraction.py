@@ -14,6 +14,7 @@ import pytest
 from fabricated_videos import all_frames, write_video
 from pipeline import extraction, faces, selection, video
 from pipeline.engines import local_engine
+from pipeline.errors import UserError
 from pipeline.extraction import Recipe, Request
 from pipeline.files import sha256_of_bytes, sha256_of_file
 
@@ -232,3 +233,11 @@ def test_a_video_that_hangs_is_given_up(root: Path) -> None:
         "b": {""},
         "victim": {"timeout"},
     }
+
+
+def test_a_work_cache_that_cannot_be_written_stops_with_a_message(root: Path) -> None:
+    def run(function: Callable[[Any], Any], jobs: Iterable[Request]) -> Iterator[tuple[Any, Any]]:
+        yield from ((job, OSError(28, "No space left on device")) for job in jobs)
+
+    with pytest.raises(UserError, match="No space left on device"):
+        extract(root, facts_of(root), run)

@@ -201,7 +201,7 @@ def test_the_document_of_findings_names_every_code() -> None:
         "index": scan | codes_in("pipeline/indexing.py") | {"original_missing"},
         "split": {"in_no_list"},
         "extract": frames
-        | codes_in("pipeline/extraction.py", "extract_video", "_answer")
+        | codes_in("pipeline/extraction.py", "extract_video", "_why_lost")
         | codes_in("pipeline/faces.py", "choose"),
         "check": {rule.code for rules in quality.rules(0.5, 1).values() for rule in rules},
     }
