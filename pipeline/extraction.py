@@ -1,7 +1,7 @@
 """Decode the chosen frames of each video, find the face, keep a loose crop; every attempt ends as a row.
 
-What a video's frames give is kept in the work cache under a hash of content, recipe and versions, so that a second run,
-a killed run or a changed quota decodes only what is new.
+What a video's frames give is kept in the work cache under a hash of content, recipe, versions and code, so that a
+second run, a killed run or a changed quota decodes only what is new.
 """
 
 import json
@@ -73,7 +73,8 @@ def extract(
         dict.fromkeys(ANSWER_COLUMNS, object)
     )
     facts_of: dict[Any, pd.Series] = dict(videos.iterrows())
-    making = sha256_of_text(json.dumps(asdict(recipe), sort_keys=True), recipe.versions())
+    code = [sha256_of_file(Path(module)) for module in (__file__, faces.__file__, video.__file__)]
+    making = sha256_of_text(json.dumps(asdict(recipe), sort_keys=True), recipe.versions(), *code)
     stores = {name: _store(cache, facts.sha256, making) for name, facts in facts_of.items()}
     while len(wanted := selection.next_round(frames, cells)):
         parts = frames.loc[wanted].groupby("video")
@@ -161,10 +162,13 @@ def _why_lost(error: Exception) -> str:
 def extract_video(request: Request) -> str | None:
     """Answer one request (runs in a worker): write its rows and crops to the cache; return a reason if it cannot."""
     path = Path(request.path)
-    if not path.is_file():
-        return "missing"
-    if path.stat().st_size != request.bytes or sha256_of_file(path) != request.sha256:
-        return "changed_since_index"
+    try:
+        if not path.is_file():
+            return "missing"
+        if path.stat().st_size != request.bytes or sha256_of_file(path) != request.sha256:
+            return "changed_since_index"
+    except OSError:
+        return "unreadable"
     frame_of = dict(zip(request.pts, request.frames, strict=True))
     try:
         rows = [

@@ -78,6 +78,7 @@ def _recognise(key: str, dataset: Dataset) -> list[Row]:
         elif record.list_label not in (None, record.label):
             row |= {"status": "rejected", "reason": "label_conflict", "detail": "folder and published list disagree"}
         rows.append(row)
+    _refuse_unknown_choices(key, dataset, rows)
     _refuse_doubles(key, rows)
     _link_originals(rows)
     return rows
@@ -98,6 +99,15 @@ def _selected(record: Record, dataset: Dataset) -> bool:
     """Reals always stay: a dataset without them teaches nothing."""
     method = dataset.methods is None or record.label == tables.REAL or record.method in dataset.methods
     return method and (dataset.compression is None or record.compression in dataset.compression)
+
+
+def _refuse_unknown_choices(key: str, dataset: Dataset, rows: list[Row]) -> None:
+    for column, wanted in (("method", dataset.methods), ("compression", dataset.compression)):
+        found = {row[column] for row in rows if row["label"] is not None and row["reason"] != "missing"}
+        if unknown := sorted(set(wanted or []) - found):
+            raise UserError(
+                f"datasets.{key}: there is no {column} {', '.join(unknown)}; found: {', '.join(sorted(found))}"
+            )
 
 
 def _refuse_doubles(key: str, rows: list[Row]) -> None:

@@ -49,6 +49,8 @@ def load_section(section: type[SectionT], stage: str, key: str | None = None) ->
     values.pop("by_dataset", None)
     if not set(overrides) <= set(_mapping(document, "datasets")):
         raise UserError(f"{PARAMS_FILE}: {stage}.by_dataset may only name keys of `datasets`, not {list(overrides)}")
+    if key is None and overrides:
+        raise UserError(f"{PARAMS_FILE}: {stage} runs once for all datasets and takes no by_dataset; remove it there")
     if key is not None:
         values = _overlay(values, _mapping(overrides, key, within=f"{stage}.by_dataset"))
     return _validate(section, values, stage)

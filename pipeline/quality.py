@@ -20,6 +20,8 @@ from pipeline.files import sha256_of_bytes
 from pipeline.selection import LONGEST_KEY
 from pipeline.tables import SPLITS
 
+# Reasons that lie with the machine or the moment, not with the video: the same data would give other frames tomorrow.
+UNANSWERED = ["timeout", "missing", "changed_since_index", "unreadable"]
 SHOWN = 5  # examples of a violation that are written out
 
 
@@ -58,6 +60,7 @@ def rules(min_found: float, max_imbalance: float) -> dict[str, list[Rule]]:
                 {"column": "key", "min_value": 1, "max_value": LONGEST_KEY},
             ),
             Rule("bad_label", within, {"column": "label", "value_set": [0, 1]}),
+            Rule("unanswered_frame", "ExpectColumnValuesToNotBeInSet", {"column": "reason", "value_set": UNANSWERED}),
             Rule("bad_status", within, {"column": "status", "value_set": ["kept", "surplus", "failed", "unused"]}),
         ],
         "kept": [

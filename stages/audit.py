@@ -7,11 +7,9 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from pipeline import params, shortcuts, tables
+from pipeline import params, provenance, shortcuts, tables
 from pipeline.errors import exit_on_user_error
 from pipeline.files import folder_of_each, whole_or_absent
-
-LEAK_KINDS = ("recording", "person", "content")
 
 
 class Params(params.Section):
@@ -19,7 +17,7 @@ class Params(params.Section):
 
     folds: int = Field(ge=2, le=10)
     bootstrap: int = Field(ge=200, le=10_000)
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
 
 
 def main() -> None:
@@ -58,7 +56,7 @@ def _frames(filled: pd.DataFrame) -> dict[str, int]:
 def _shared_with_test(leaks: pd.DataFrame) -> dict[str, int]:
     """Recordings, persons, ... that the test split shares with what the model learns from (train or val)."""
     shared = leaks[(leaks.test > 0) & ((leaks.train > 0) | (leaks.val > 0))]
-    return {kind: int((shared.kind == kind).sum()) for kind in sorted({*LEAK_KINDS, *leaks.kind}, reverse=True)}
+    return {kind: int((shared.kind == kind).sum()) for kind in provenance.LINK_COLUMNS}
 
 
 def _rounded(value: Any) -> float | None:

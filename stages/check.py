@@ -79,7 +79,9 @@ def main() -> None:
 
 
 def _rows(path: Path) -> int:
-    return int(pq.ParquetFile(path).metadata.num_rows)
+    if not path.is_file():
+        raise UserError(f"{path} is missing; run `dvc repro` (or `dvc pull`) first")
+    return int(pq.read_metadata(path).num_rows)
 
 
 def _findings(key: str, broken: list[dict[str, Any]], frames: Any) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline import machine, params, tables
 from pipeline.errors import UserError, exit_on_user_error
-from pipeline.files import sha256_of_file, sha256_of_text
+from pipeline.files import folder_of_each, sha256_of_file, sha256_of_text
 
 if TYPE_CHECKING:
     from dvclive.live import Live
@@ -34,7 +34,7 @@ class Params(params.Section):
     learning_rate: Annotated[float, Field(ge=0.00001, le=0.1)]
     weight_decay: Annotated[float, Field(ge=0, le=0.5)]
     flip: Annotated[float, Field(ge=0, le=1)]
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
 
 
 def main() -> None:
@@ -93,7 +93,8 @@ def read_samples(keys: list[str]) -> pd.DataFrame:
             )
     if len(set(keys)) < len(keys):
         raise UserError(f"params.yaml: train.datasets names a dataset twice: {', '.join(keys)}")
-    found = [tables.read(SHARDS / key / "samples.parquet", tables.SAMPLES) for key in keys]
+    folders = folder_of_each(SHARDS, known)
+    found = [tables.read(folders[key] / "samples.parquet", tables.SAMPLES) for key in keys]
     return pd.concat(found, ignore_index=True)
 
 

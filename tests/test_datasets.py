@@ -79,7 +79,7 @@ def test_celeb_df_strangers(tmp_path: Path, path: str) -> None:
         ("2 Celeb-real/id0_0000.mp4", 1),
         ("1 Celeb-real/id0_0000.mp4\nCeleb-real/id0_0001.mp4", 2),
         ("1 Celeb-real/id0_0000.mp4\n1", 2),
-        ("1 Celeb-real/id0_0000.mp4\n\n", 2),
+        ("1 Celeb-real/id0_0000.mp4\n\n2 Celeb-real/id0_0001.mp4", 3),
         ("real Celeb-real/id0_0000.mp4", 1),
         ("1 Celeb-real/id0_0000.mp4\n0 Celeb-real/id0_0000.mp4", 2),
         ("\ufffd\x00 Celeb-real/id0_0000.mp4", 1),

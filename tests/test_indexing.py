@@ -46,8 +46,15 @@ def test_a_good_video_is_described(celeb_tree: Path, in_process: Any) -> None:
     assert row["encoder"].startswith("x264 - core") and "crf=20" in row["encoder"]
 
 
+def test_a_selection_that_names_nothing_there_is_refused(celeb_tree: Path, in_process: Any) -> None:
+    with pytest.raises(UserError, match="there is no method Other; found: Celeb-real, Celeb-synthesis, YouTube-real"):
+        index(celeb_tree, in_process, methods=["Other"])
+    with pytest.raises(UserError, match="there is no compression c23; found: native"):
+        index(celeb_tree, in_process, compression=["c23"])
+
+
 def test_a_selection_keeps_reals_and_says_what_is_left_out(celeb_tree: Path, in_process: Any) -> None:
-    rows = index(celeb_tree, in_process, methods=["Other"])
+    rows = index(celeb_tree, in_process, methods=["Celeb-real"])
     fakes = [row for row in rows.values() if row["method"] == "Celeb-synthesis"]
     assert {row["reason"] for row in fakes} == {"not_selected"}
     assert {row["status"] for row in rows.values() if row["method"] == "YouTube-real"} == {"ok"}

@@ -51,11 +51,18 @@ def stage(**changes: Any) -> dict[str, Any]:
 
 def test_defaults_and_overrides() -> None:
     write()
-    assert params.load_section(Knobs, "stage").quota == Quota(train=5, test=6)
     assert params.load_section(Knobs, "stage", "first").quota == Quota(train=5, test=6)
     # One quota is overridden, the others stay.
     assert params.load_section(Knobs, "stage", "second").quota == Quota(train=5, test=9)
     assert params.load_section(Knobs, "stage", "second").share == 1.0
+
+
+def test_a_stage_over_all_datasets_takes_no_overrides() -> None:
+    write(stage=stage(by_dataset={}))
+    assert params.load_section(Knobs, "stage").every == 10
+    write()
+    with pytest.raises(UserError, match="stage runs once for all datasets and takes no by_dataset"):
+        params.load_section(Knobs, "stage")
 
 
 def test_an_override_may_be_null() -> None:

@@ -30,6 +30,7 @@ def clean() -> SimpleNamespace:
                     "split": split,
                     "label": label,
                     "status": status,
+                    "reason": "no_face" if status == "failed" else "",
                 }
                 kept = {"sha256": "0" * 64, "crop_width": 50, "crop_height": 60, "tar": "crops-00000.tar"}
                 frames.append(row | (kept if status == "kept" else dict.fromkeys(kept)))
@@ -141,6 +142,10 @@ PLANTS: dict[str, tuple[Callable[[SimpleNamespace], None], dict[str, list[str]]]
     "an empty key": (put("frames", 0, "key", ""), {"bad_key": [""]}),
     "a frame of a third class": (put("frames", 3, "label", 7), {"bad_label": ["d__m__train00__f000003"]}),
     "an unknown status": (put("frames", 3, "status", "lost"), {"bad_status": ["d__m__train00__f000003"]}),
+    "a frame lost to the machine": (
+        put("frames", 3, "reason", "timeout"),
+        {"unanswered_frame": ["d__m__train00__f000003"]},
+    ),
     "a kept frame without a crop": (put("frames", 1, "sha256", None), {"no_crop": ["d__m__train00__f000001"]}),
     "a crop without width": (put("frames", 1, "crop_width", 0), {"bad_box": ["d__m__train00__f000001"]}),
     "a crop without a height": (put("frames", 1, "crop_height", 0), {"bad_box": ["d__m__train00__f000001"]}),
@@ -216,7 +221,7 @@ def crops(tmp_path: Path) -> tuple[Path, pd.DataFrame, dict[str, dict[str, bytes
             {"key": f"k{number}", "tar": tar, "sha256": sha256_of_bytes(png), "crop_width": 30, "crop_height": 20}
         )
     frames = pd.DataFrame(rows).assign(status="kept")
-    frames.loc[len(frames)] = {"key": "never", "status": "unused"}
+    frames.loc[len(frames)] = {"key": "never", "status": "unused", "reason": ""}
     for name, members in tars.items():
         write_tar(tmp_path / name, members.items())
     return tmp_path, frames, tars

@@ -18,6 +18,8 @@ DATA_STAGES = ("synthesize", "index", "split", "sample", "flatten", "reduce", "e
 
 def main() -> None:
     """Build, compare, report."""
+    if "dvc.lock" not in _git("ls-tree", "--name-only", "HEAD").split():
+        sys.exit("error: HEAD holds no dvc.lock to compare with; run `make repro` and commit it")
     committed = _outputs(_git("show", "HEAD:dvc.lock"))
     with tempfile.TemporaryDirectory() as folder:
         built = {workers: _build(Path(folder) / f"workers_{workers}", workers) for workers in (1, 2)}
@@ -40,7 +42,8 @@ def _build(clone: Path, workers: int) -> dict[str, list[str]]:
     """Clone HEAD, run the data stages without any cache, and return what its dvc.lock says."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     dvc = Path(sys.executable).with_name("dvc")
-    environment = os.environ | {"VERIFRAME_WORKERS": str(workers), "DVC_SITE_CACHE_DIR": str(clone / ".cache/dvc-site")}
+    own = {"VERIFRAME_CACHE": str(clone / ".cache/veriframe"), "DVC_SITE_CACHE_DIR": str(clone / ".cache/dvc-site")}
+    environment = os.environ | own | {"VERIFRAME_WORKERS": str(workers)}
     subprocess.run([str(dvc), "repro", "--quiet", "shard"], cwd=clone, env=environment, check=True)
     return _outputs((clone / "dvc.lock").read_text())
 

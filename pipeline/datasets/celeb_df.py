@@ -21,7 +21,9 @@ def read_lists(root: Path) -> Lists:
     """Read the test list: path -> label, turned to 0 = real and 1 = fake."""
     file = find_list(root, TEST_LIST)
     labels: dict[str, int] = {}
-    for number, line in enumerate((root / file).read_text(errors="replace").splitlines(), start=1):
+    for number, line in enumerate((root / file).read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        if not line.strip():
+            continue
         mark, _, path = line.strip().partition(" ")
         path = path.strip()
         if mark not in ("0", "1") or not path:

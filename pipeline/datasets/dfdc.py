@@ -25,7 +25,7 @@ def read_lists(root: Path) -> Lists:
         part = file.parent.name
         files.add(f"{part}/metadata.json")
         try:
-            for video, facts in json.loads(file.read_text()).items():
+            for video, facts in json.loads(file.read_text(encoding="utf-8")).items():
                 original = facts.get("original")
                 entries[f"{part}/{video}"] = (LABELS[facts["label"]], f"{part}/{original}" if original else None)
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -35,7 +35,7 @@ def read_lists(root: Path) -> Lists:
         files.add("test/labels.csv")
         folder = "test/videos" if (root / "test/videos").is_dir() else "test"
         try:
-            with labels.open(newline="") as rows:
+            with labels.open(newline="", encoding="utf-8") as rows:
                 for row in csv.DictReader(rows):
                     label = {"0": REAL, "1": FAKE}[row["label"]]
                     entries[f"{folder}/{row['filename']}"] = (label, None)

@@ -30,7 +30,7 @@ def read_lists(root: Path) -> Lists:
         file = find_list(root, f"splits/{split}.json", f"dataset/splits/{split}.json", f"{split}.json")
         files.add(file)
         try:
-            pairs = json.loads((root / file).read_text())
+            pairs = json.loads((root / file).read_text(encoding="utf-8"))
             sequences = [sequence for first, second in pairs for sequence in (first, second)]
             if not all(SEQUENCE.fullmatch(sequence) for sequence in sequences):
                 raise ValueError

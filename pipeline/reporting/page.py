@@ -18,6 +18,8 @@ METRIC_TITLES = {
     "ap": "AP",
     "eer": "EER",
     "accuracy": "Accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
     "f1": "F1",
     "log_loss": "Log loss",
     "coverage": "Coverage",

@@ -49,6 +49,11 @@ class Cut:
     stop: int
 
     @property
+    def name(self) -> tuple[Path, int]:
+        """What tells the recording from all others."""
+        return self.clip.path, self.start
+
+    @property
     def points(self) -> Points:
         """The recording's landmarks, (frames, 5, 2)."""
         return self.clip.points[self.start : self.stop]
@@ -122,6 +127,7 @@ def write_from_clips(clips: Path, out: Path, seed: int, workers: int) -> list[st
     `seed` decides who gets whose face. Returns lines for people: every file that could not be used or forged with the
     reason, then what was made. Raises UserError when `clips` does not show faces of two persons.
     """
+    out = out.resolve()
     paths = _files(clips)
     persons = _persons(clips / "persons.csv")
     with whole_folder(out) as part, local_engine(workers) as run:
@@ -184,16 +190,17 @@ def _plan(people: list[list[Cut]], seed: int) -> tuple[dict[str, tuple[Cut, Cut 
     """Return path -> (target, donor or None) of every video, and the test list's lines.
 
     Each recording with a face is forged once, with the face of another person. The last fifth of a person's
-    recordings, at least one of two, is held out with its fakes.
+    recordings, at least one of two, is held out with its fakes. A donor's face comes from a recording on the same side,
+    unless that side has none of the donor.
     """
     faces = [[cut for cut in cuts if cut.has_face] for cuts in people]
+    held_out = {cut.name for cuts in people for cut in (cuts[-max(len(cuts) // 5, 1) :] if len(cuts) > 1 else [])}
     videos: dict[str, tuple[Cut, Cut | None]] = {}
     tested = []
     for person, cuts in enumerate(people):
-        held_out = max(len(cuts) // 5, 1) if len(cuts) > 1 else 0
         others = [other for other in range(len(people)) if other != person and faces[other]]
         for number, cut in enumerate(cuts):
-            test = number >= len(cuts) - held_out
+            test = cut.name in held_out
             real = f"Celeb-real/id{person}_{number:04d}.mp4"
             videos[real] = cut, None
             tested += [f"1 {real}"] if test else []
@@ -201,7 +208,8 @@ def _plan(people: list[list[Cut]], seed: int) -> tuple[dict[str, tuple[Cut, Cut 
                 draw = int(sha256_of_text(seed, cut.clip.path.name, number)[:8], 16)
                 donor = others[(draw + number) % len(others)]
                 fake = f"Celeb-synthesis/id{person}_id{donor}_{number:04d}.mp4"
-                videos[fake] = cut, faces[donor][draw % len(faces[donor])]
+                same_side = [face for face in faces[donor] if (face.name in held_out) == test] or faces[donor]
+                videos[fake] = cut, same_side[draw % len(same_side)]
                 tested += [f"0 {fake}"] if test else []
     return videos, tested
 

@@ -54,6 +54,7 @@ def write_tree(tree: Tree, out: Path, workers: int) -> None:
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
     """Yield a folder beside `out` to fill; let it take the place of `out` at the end, or remove it on an error."""
+    out = out.resolve()
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

@@ -134,4 +134,4 @@ def test_data_that_is_not_there_is_named(tmp_path):
     shutil.rmtree(project / "data/shard/two")
     code, errors = train(project)
     assert code == 1
-    assert errors == "error: data/shard/two/samples.parquet is missing; run `dvc repro` (or `dvc pull`) first\n"
+    assert errors == "error: data/shard/two: not there; run `dvc repro` (or `dvc pull`) first\n"
