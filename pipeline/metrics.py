@@ -10,6 +10,7 @@ Labels = npt.NDArray[np.integer]
 Scores = npt.NDArray[np.floating]
 
 CONFIDENCE = 0.95
+FEWEST_GROUPS = 3
 _CHUNK = 4_000_000  # weights held at once by the bootstrap; bounds its memory at some 100 MB
 THRESHOLD_RULE = "midpoint between neighbouring validation scores with the highest balanced accuracy, nearest to 0.5"
 
@@ -89,7 +90,7 @@ def auroc_interval(
     without one of the classes are left out. With perfectly separated classes every draw is alike and the bootstrap
     would claim certainty; the open end is then the exact bound for m successes in m trials, (2.5 %)^(1/m) (Clopper
     and Pearson 1934), with m = the smaller of the numbers of groups that hold a real and that hold a fake.
-    A single group gives no interval.
+    Fewer than `FEWEST_GROUPS` groups give no interval: they can be drawn in so few ways that it would look narrow.
     """
     nan = float("nan")
     if not _both_classes(labels):
@@ -99,7 +100,7 @@ def auroc_interval(
     fake, member, ascending = labels[order] == 1, member[order], scores[order]
     starts = np.flatnonzero(np.r_[True, ascending[1:] != ascending[:-1]])
     auroc = float(_weighted_auroc(np.ones((1, len(labels))), fake, starts)[0])
-    if len(names) < 2:
+    if len(names) < FEWEST_GROUPS:
         return auroc, nan, nan
     tail = (1 - CONFIDENCE) / 2
     if auroc in (0.0, 1.0):

@@ -101,7 +101,7 @@ def test_figures_per_method_are_against_all_reals():
     given = scores(
         ("youtube", 0, 0.1, "scored", "a"),
         ("actors", 0, 0.6, "scored", "b"),
-        ("swap", 1, 0.9, "scored", "a"),
+        ("swap", 1, 0.9, "scored", "c"),
         ("mask", 1, 0.3, "scored", "b"),
         ("mask", 1, math.nan, "unscored", "c"),
     )

@@ -124,17 +124,20 @@ def test_interval_covers_the_truth_about_as_often_as_it_says():
 
 
 def test_interval_with_few_groups_or_perfect_separation():
-    labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
-    auroc, lower, upper = metrics.auroc_interval(labels, scores, np.array(["a", "a", "a", "a"]), 200, 0)
+    labels, scores = np.repeat([0, 1], 3), np.array([0.1, 0.2, 0.3, 0.7, 0.8, 0.9])
+    few = np.array(["a", "b", "b", "a", "b", "b"])
+    assert len(set(few)) < metrics.FEWEST_GROUPS
+    auroc, lower, upper = metrics.auroc_interval(labels, scores, few, 200, 0)
     assert auroc == 1
     assert math.isnan(lower)
     assert math.isnan(upper)
-    # Two independent pairs in order: 2 of 2 successes are as rare as 2.5 % when their chance is sqrt(0.025).
-    groups = np.array(["a", "b", "c", "d"])
-    assert metrics.auroc_interval(labels, scores, groups, 200, 0) == pytest.approx((1, math.sqrt(0.025), 1))
-    assert metrics.auroc_interval(1 - labels, scores, groups, 200, 0) == pytest.approx((0, 0, 1 - math.sqrt(0.025)))
+    # Three independent pairs in order: 3 of 3 successes are as rare as 2.5 % when their chance is 0.025^(1/3).
+    groups = np.array(list("abcdef"))
+    bound = 0.025 ** (1 / 3)
+    assert metrics.auroc_interval(labels, scores, groups, 200, 0) == pytest.approx((1, bound, 1))
+    assert metrics.auroc_interval(1 - labels, scores, groups, 200, 0) == pytest.approx((0, 0, 1 - bound))
     # Equal scores tell nothing, with certainty.
-    assert metrics.auroc_interval(labels, np.full(4, 0.5), groups, 200, 0) == (0.5, 0.5, 0.5)
+    assert metrics.auroc_interval(labels, np.full(6, 0.5), groups, 200, 0) == (0.5, 0.5, 0.5)
 
 
 def test_threshold_has_the_best_balanced_accuracy():

@@ -13,7 +13,7 @@ _BUILT_IN = (
     "Rendered faces with built-in forgeries show that the pipeline works, and nothing about how a detector does on "
     "real footage"
 )
-_FEW = f"Fewer than {FEW_GROUPS} provenance groups are behind the figures, so the intervals are rough guesses"
+_FEW = f"Fewer than {FEW_GROUPS} provenance groups are behind the figures, so the intervals are rough or missing"
 _CHANCE = "The interval of the video AUROC holds 0.5: the model may not tell real from fake at all"
 _CONTAINER = "The container alone tells the label, so that a good figure need not come from the faces"
 _SHARED = {
