@@ -133,7 +133,7 @@ def write_from_clips(clips: Path, out: Path, seed: int, workers: int) -> list[st
     with whole_folder(out) as part, local_engine(workers) as run:
         surveyed = dict(track(run(_survey, paths), len(paths), "find faces", "clip"))
         usable = [surveyed[path] for path in paths if isinstance(surveyed[path], Clip)]
-        notes = [f"left out: {surveyed[path]}" for path in paths if not isinstance(surveyed[path], Clip)]
+        notes = [_left_out(path, surveyed[path]) for path in paths if not isinstance(surveyed[path], Clip)]
         notes += _faceless(usable)
         videos, tested = _plan(_by_person(usable, persons), seed)
         fakes = sum(donor is not None for _, donor in videos.values())
@@ -148,6 +148,11 @@ def write_from_clips(clips: Path, out: Path, seed: int, workers: int) -> list[st
                 raise result
         (part / "List_of_testing_videos.txt").write_text("\n".join(tested))
     return [*notes, f"{len(usable)} of {len(paths)} files used: {len(videos) - fakes} real videos, {fakes} fakes"]
+
+
+def _left_out(path: Path, error: Exception) -> str:
+    """Return the line for a clip that gave no frames: what is wrong with it, or that its worker died."""
+    return f"left out: {error if isinstance(error, UserError) else f'{path.name}: {type(error).__name__}: {error}'}"
 
 
 def _files(clips: Path) -> list[Path]:
