@@ -1,4 +1,7 @@
-"""Index a raw tree: one row for every file that lies there or should lie there, nothing skipped, nothing decoded."""
+"""Index a raw tree: one row for every file that lies there or should lie there, nothing skipped.
+
+Only packets are read, and one frame of each video is decoded to see that it can be.
+"""
 
 from collections.abc import Iterable
 from contextlib import suppress

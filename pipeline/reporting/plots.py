@@ -54,18 +54,16 @@ def curve(labels: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> Row
 
     The first point calls nothing fake: no precision there. `labels` (n,) 0 or 1; `scores` (n,), higher = more fake.
     """
+    from sklearn.metrics import roc_curve
+
     fakes, reals = int((labels == FAKE).sum()), int((labels != FAKE).sum())
     if not fakes or not reals:
         return []
-    order = np.argsort(-scores, kind="stable")
-    last_of_equals = np.flatnonzero(np.r_[scores[order][1:] != scores[order][:-1], True])
-    true = np.cumsum(labels[order] == FAKE)[last_of_equals]
-    false = last_of_equals + 1 - true
-    rows: Rows = [{"fpr": 0.0, "tpr": 0.0}]
-    for hits, alarms in zip(true.tolist(), false.tolist(), strict=True):
-        rates = {"fpr": alarms / reals, "tpr": hits / fakes, "precision": hits / (hits + alarms)}
-        rows.append({name: round(rate, 5) for name, rate in rates.items()})
-    return rows
+    fpr, tpr, _ = roc_curve(labels, scores, pos_label=FAKE, drop_intermediate=False)
+    hits, alarms = tpr[1:] * fakes, fpr[1:] * reals
+    points = zip(fpr[1:], tpr[1:], hits / (hits + alarms), strict=True)
+    named = [dict(zip(("fpr", "tpr", "precision"), point, strict=True)) for point in points]
+    return [{"fpr": 0.0, "tpr": 0.0}] + [{name: round(float(rate), 5) for name, rate in row.items()} for row in named]
 
 
 def thinned(rows: Rows) -> Rows:
