@@ -34,11 +34,28 @@ def local_engine(workers: int, timeout_s: float | None = None) -> Iterator[Run]:
         pool.join()
 
 
+def twice(run: Run) -> Run:
+    """Return an engine that tries a job once more whose worker died, ran out of time or raised."""
+
+    def run_twice(fn: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        failed = []
+        for job, result in run(fn, jobs):
+            if isinstance(result, Exception):
+                failed.append(job)
+            else:
+                yield job, result
+        if failed:
+            yield from run(fn, failed)
+
+    return run_twice
+
+
 def _single_threaded() -> None:
     """One process per core: libraries inside a worker must not start threads of their own."""
     import os
 
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(2**27)  # a damaged header may claim any size
     import cv2
 
     cv2.setNumThreads(0)

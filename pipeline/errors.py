@@ -8,12 +8,16 @@ class UserError(Exception):
     """Something the user can mend; its text says what is wrong, where, and what to do."""
 
 
+class UsageError(UserError):
+    """A command that cannot be meant: an unknown name, a folder that is not there."""
+
+
 def exit_on_user_error(main: Callable[[], None]) -> None:
-    """Run `main`; end with its one-line message and exit code 1 when it raises a UserError."""
+    """Run `main`; end with its one-line message when it raises a UserError: exit code 2 for a UsageError, else 1."""
     try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

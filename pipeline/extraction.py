@@ -18,15 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pebble import ProcessExpired
 
-from pipeline import faces, selection, tables, video
-from pipeline.engines import Run
+from pipeline import faces, images, selection, tables, video
+from pipeline.engines import Run, twice
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_bytes, sha256_of_file, sha256_of_text, whole_or_absent
 from pipeline.progress import track
 
 ATTEMPT_COLUMNS = [field.name for field in (*tables.FACE, *tables.CROP) if field.name not in ("tar", "offset")]
 ANSWER_COLUMNS = ["reason", *ATTEMPT_COLUMNS]
-TRIES = 2  # a video whose worker dies is tried once more
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Request:
-    """The frames wanted from one video in one go, and the folder of the work cache for what they give."""
+    """The frames wanted from one video in one go, and the folder of the work cache for what they give.
+
+    `path` is the video's file, `pts` the time stamps of `frames` there; where a video is given as images, `images` are
+    those of `frames` with their hashes, and the other fields about the file do not count.
+    """
 
     video: str
     path: str
@@ -56,6 +59,7 @@ class Request:
     frames: tuple[int, ...]
     pts: tuple[int, ...]
     key_pts: tuple[int, ...]
+    images: tuple[tuple[str, str], ...]
     recipe: Recipe
     store: str
 
@@ -65,7 +69,8 @@ def extract(
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Fill the quotas `cells` (tables.QUOTAS) from the ranked `frames` (tables.RANKED), in rounds.
 
-    `videos` maps each video to path, bytes, sha256, pts and key_frames (columns of tables.VIDEOS, index video).
+    `videos` maps each video to media, path, images, image_sha256, bytes, sha256, pts and key_frames (columns of
+    tables.VIDEOS, index video).
     Returns the frames with the columns state (untried, good, failed), reason and the attempt's columns, and for each
     video the folder of the work cache that holds its crops.
     """
@@ -73,7 +78,7 @@ def extract(
         dict.fromkeys(ANSWER_COLUMNS, object)
     )
     facts_of: dict[Any, pd.Series] = dict(videos.iterrows())
-    code = [sha256_of_file(Path(module)) for module in (__file__, faces.__file__, video.__file__)]
+    code = [sha256_of_file(Path(module)) for module in (__file__, faces.__file__, video.__file__, images.__file__)]
     making = sha256_of_text(json.dumps(asdict(recipe), sort_keys=True), recipe.versions(), *code)
     stores = {name: _store(cache, facts.sha256, making) for name, facts in facts_of.items()}
     while len(wanted := selection.next_round(frames, cells)):
@@ -105,6 +110,9 @@ def _request(part: pd.DataFrame, facts: pd.Series, root: Path, recipe: Recipe, s
         frames=tuple(map(int, part.frame)),
         pts=tuple(map(int, part.pts)),
         key_pts=tuple(int(facts.pts[index]) for index in facts.key_frames),
+        images=tuple((str(root / facts.images[frame]), facts.image_sha256[frame]) for frame in part.frame)
+        if facts.media == "images"
+        else (),
         recipe=recipe,
         store=store,
     )
@@ -131,23 +139,19 @@ def _stored(request: Request) -> dict[int, dict[str, Any]]:
 
 def _without(request: Request, known: Collection[int]) -> Request:
     """Return the request without the frames that are known."""
-    left = [(frame, pts) for frame, pts in zip(request.frames, request.pts, strict=True) if frame not in known]
-    return replace(request, frames=tuple(frame for frame, _ in left), pts=tuple(pts for _, pts in left))
+    left = [place for place, frame in enumerate(request.frames) if frame not in known]
+    parts: dict[str, Any] = {
+        name: tuple(values[place] for place in left)
+        for name in ("frames", "pts", "images")
+        if (values := getattr(request, name))
+    }
+    return replace(request, **parts)
 
 
 def _answer(requests: list[Request], run: Run) -> Iterator[tuple[Request, str | None]]:
     """Yield every request once its answer lies in the cache, or with the reason why there will be none."""
-    left = requests
-    for attempt in range(TRIES):
-        died = []
-        for request, error in track(run(extract_video, left), len(left), "extract"):
-            if not isinstance(error, Exception):
-                yield request, error
-            elif attempt + 1 < TRIES:
-                died.append(request)
-            else:
-                yield request, _why_lost(error)
-        left = died
+    for request, reason in track(twice(run)(extract_video, requests), len(requests), "extract"):
+        yield request, _why_lost(reason) if isinstance(reason, Exception) else reason
 
 
 def _why_lost(error: Exception) -> str:
@@ -161,21 +165,12 @@ def _why_lost(error: Exception) -> str:
 
 def extract_video(request: Request) -> str | None:
     """Answer one request (runs in a worker): write its rows and crops to the cache; return a reason if it cannot."""
-    path = Path(request.path)
-    try:
-        if not path.is_file():
-            return "missing"
-        if path.stat().st_size != request.bytes or sha256_of_file(path) != request.sha256:
-            return "changed_since_index"
-    except OSError:
-        return "unreadable"
-    frame_of = dict(zip(request.pts, request.frames, strict=True))
     try:
         rows = [
-            {"frame": frame_of[pts], "reason": reason, "crop": None}
+            {"frame": frame, "reason": reason, "crop": None}
             if picture is None
-            else _attempt(frame_of[pts], picture, request.recipe)
-            for pts, picture, reason in video.decode(path, list(request.pts), list(request.key_pts))
+            else _attempt(frame, picture, request.recipe)
+            for frame, picture, reason in _pictures(request)
         ]
     except video.VideoError as error:
         return error.reason
@@ -185,6 +180,25 @@ def extract_video(request: Request) -> str | None:
     with whole_or_absent(answer) as part:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), part, compression="none")
     return None
+
+
+def _pictures(request: Request) -> Iterator[tuple[int, np.ndarray | None, str]]:
+    """Yield (frame, picture or None, why none) for every wanted frame; VideoError where no frame can be had."""
+    if request.images:
+        answers = images.decode([Path(path) for path, _ in request.images], [sha256 for _, sha256 in request.images])
+        yield from ((frame, *answer) for frame, answer in zip(request.frames, answers, strict=True))
+        return
+    path = Path(request.path)
+    try:
+        if not path.is_file():
+            raise video.VideoError("missing", "the file is not there")
+        if path.stat().st_size != request.bytes or sha256_of_file(path) != request.sha256:
+            raise video.VideoError("changed_since_index", "size or content differ")
+    except OSError as error:
+        raise video.VideoError("unreadable", str(error.strerror)) from None
+    frame_of = dict(zip(request.pts, request.frames, strict=True))
+    for pts, picture, reason in video.decode(path, list(request.pts), list(request.key_pts)):
+        yield frame_of[pts], picture, reason
 
 
 def _attempt(frame: int, picture: np.ndarray, recipe: Recipe) -> dict[str, Any]:

@@ -39,11 +39,10 @@ def sha256_of_text(*parts: object) -> str:
 
 def list_files(root: Path) -> list[str]:
     """Return every file below `root` (links followed) as a sorted list of relative paths with forward slashes."""
-    found = [
-        (Path(folder) / name).relative_to(root).as_posix()
-        for folder, _, names in os.walk(root, followlinks=True)
-        for name in names
-    ]
+    found: list[str] = []
+    for folder, _, names in os.walk(root, followlinks=True):
+        below = Path(folder).relative_to(root).as_posix()  # once a folder: once a file would take longer than the walk
+        found += names if below == "." else [f"{below}/{name}" for name in names]
     return sorted(found)
 
 

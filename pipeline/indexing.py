@@ -1,147 +1,146 @@
-"""Index a raw tree: one row for every file that lies there or should lie there, nothing skipped.
+"""Index a raw tree: open what recognition found and add what it holds; then say what people should know of it.
 
-Only packets are read, and one frame of each video is decoded to see that it can be.
+Only packets of videos are read, and one frame of each is decoded to see that it can be; images are decoded.
 """
 
-from collections.abc import Iterable
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
-from pipeline import tables, video
-from pipeline.datasets import Lists, Record, load_layout
-from pipeline.engines import Run
-from pipeline.errors import UserError
-from pipeline.files import list_files, sha256_of_file
-from pipeline.params import Dataset
+import av
+import cv2
+import pandas as pd
+
+from pipeline import images, tables, truth, video
+from pipeline.datasets import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from pipeline.engines import Run, twice
+from pipeline.files import sha256_of_file, sha256_of_text
 from pipeline.progress import track
+from pipeline.recognition import Row, Tree
 
-Row = dict[str, Any]
+TIMEOUT_S = 600.0  # for hash and scan of one file: more means a hanging decoder or disk
+UNASKED = ("sidecar", "not_selected", "not_in_subset")  # rejections that cost nothing that was asked for
+UNOPENED = ("missing", *UNASKED)
 
 
-def index(key: str, dataset: Dataset, min_frames: int, run: Run) -> list[Row]:
-    """Return one row of `tables.VIDEOS` per file of the tree and per listed file that is not there.
+@dataclass(frozen=True)
+class Job:
+    """What to open at once: a video, the images of one video, or a file of which only the hash is wanted."""
 
-    `run` is an engine of pipeline.engines. Files with fewer than `min_frames` frames are rejected.
-    Raises UserError when the root is missing or holds no video of the layout.
+    media: str  # video, images or file
+    paths: tuple[str, ...]
+
+
+def index(tree: Tree, min_frames: int, run: Run, cache: Path, what: str) -> list[Row]:
+    """Return the rows of a recognised tree with what their files hold, as rows of `tables.VIDEOS`.
+
+    `run` is an engine of pipeline.engines; `cache` the folder where the facts of files are kept, by path, size and
+    times, so that only new and changed files are opened; `what` names the work in its progress. Videos with fewer than
+    `min_frames` frames are rejected; single images are not.
     """
-    if not dataset.root.is_dir():
-        raise UserError(
-            f"datasets.{key}.root: there is no folder {dataset.root}; link your copy there or change the path"
-        )
-    rows = _recognise(key, dataset)
-    if not any(row["label"] is not None for row in rows):
-        raise UserError(f"datasets.{key}: no file below {dataset.root} fits the layout {dataset.layout}")
-    wanted = {row["path"]: row for row in rows if row["status"] == "ok"}
-    jobs = [str(dataset.root / path) for path in wanted]
-    for job, facts in track(run(scan_file, jobs), len(jobs), f"index {key}"):
-        row = wanted[Path(job).relative_to(dataset.root).as_posix()]
-        if isinstance(facts, Exception):
-            facts = {"status": "rejected", "reason": "scan_failed", "detail": f"the scan died: {type(facts).__name__}"}
-        row |= facts
-        if row["status"] == "ok" and row["frames"] < min_frames:
+    job_of = {row["video"]: _job(row, tree) for row in tree.rows if row["reason"] not in UNOPENED}
+    masks = {row["mask"] for row in tree.rows if row["mask"] and row["status"] == "ok"}
+    mask_of = {mask: Job(_media(mask), (str(tree.root / mask),)) for mask in masks}
+    facts_of = _facts([*job_of.values(), *mask_of.values()], run, cache, what)
+    rows = [{name: row[name] for name in tables.VIDEOS.names} for row in tree.rows]
+    for row in rows:
+        if row["video"] in job_of:
+            row |= facts_of[job_of[row["video"]]]
+        if row["mask"] in mask_of:
+            row["mask_frames"] = facts_of[mask_of[row["mask"]]].get("frames")
+        if row["status"] == "ok" and row["media"] == "video" and row["frames"] < min_frames:
             row |= {"status": "rejected", "reason": "too_short", "detail": f"{row['frames']} of {min_frames} frames"}
     return rows
 
 
-def scan_file(path: str) -> Row:
-    """Return hash, size and packet facts of one file, or its rejection with reason (runs in a worker)."""
-    file = Path(path)
+def _job(row: Row, tree: Tree) -> Job:
+    if row["status"] != "ok":
+        return Job("file", (str(tree.files[row["published"]]),))
+    paths = row["images"] or [row["path"]]
+    return Job(row["media"], tuple(str(tree.root / path) for path in paths))
+
+
+def _media(path: str) -> str:
+    return "images" if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES else "video"
+
+
+def _facts(jobs: list[Job], run: Run, cache: Path, what: str) -> dict[Job, Row]:
+    """Return what each job's files hold: as known from an earlier run, or by opening them."""
+    from diskcache import Cache
+
+    facts: dict[Job, Row] = {}
+    with Cache(str(cache), eviction_policy="none", size_limit=2**40) as known:
+        code = [sha256_of_file(Path(module)) for module in (__file__, video.__file__, images.__file__)]
+        version = sha256_of_text(av.__version__, cv2.__version__, *code)
+        stamps = {job: _stamp(job, version) for job in jobs}
+        facts |= {job: known[stamp] for job, stamp in stamps.items() if stamp in known}
+        left = [job for job in stamps if job not in facts]
+        for job, result in track(twice(run)(scan, left), len(left), what):
+            if isinstance(result, Exception):
+                why = f"no answer in {TIMEOUT_S:.0f} s" if isinstance(result, TimeoutError) else type(result).__name__
+                result = {"status": "rejected", "reason": "scan_failed", "detail": f"the scan died twice: {why}"}
+            elif stamps[job]:
+                known[stamps[job]] = result
+            facts[job] = result
+    return facts
+
+
+def _stamp(job: Job, version: str) -> str | None:
+    """Return a text that changes with every file of the job and with `version`; None if a file is not there.
+
+    As DVC does, a file counts as unchanged while its size and times are.
+    """
+    try:
+        states = [Path(path).stat() for path in job.paths]
+    except OSError:
+        return None
+    seen = [(state.st_size, state.st_mtime_ns, state.st_ctime_ns) for state in states]
+    return sha256_of_text(version, job.media, *map(ascii, job.paths), *seen)  # names are not always UTF-8
+
+
+def scan(job: Job) -> Row:
+    """Return hash, size and facts of a job's files, or their rejection with reason (runs in a worker)."""
+    paths = [Path(path) for path in job.paths]
     facts: Row = {}
     try:
-        facts |= _fingerprint(file)
-        return facts | video.scan(file)
+        if job.media == "images":
+            return images.scan(paths)
+        facts = {"bytes": paths[0].stat().st_size, "sha256": sha256_of_file(paths[0])}
+        return facts | (video.scan(paths[0]) if job.media == "video" else {})
     except video.VideoError as error:
         return facts | {"status": "rejected", "reason": error.reason, "detail": error.detail}
     except OSError as error:  # a link that leads nowhere, a file without the right to read it
-        return facts | {"status": "rejected", "reason": "unreadable", "detail": error.strerror}
+        rejection = {"status": "rejected", "reason": "unreadable", "detail": error.strerror or str(error)}
+        return rejection if job.media != "file" else {}
 
 
-def _fingerprint(file: Path) -> Row:
-    return {"bytes": file.stat().st_size, "sha256": sha256_of_file(file)}
+def findings(key: str, rows: list[Row], tree: Tree) -> list[Row]:
+    """Return what people should know of the index as rows of `tables.FINDINGS`."""
+    found = [
+        *_rearrangements(tree),
+        *_rejections(rows),
+        *truth.findings(pd.DataFrame(rows, columns=tables.VIDEOS.names)),
+    ]
+    return [{"dataset": key, "stage": "index", **finding} for finding in found]
 
 
-def _recognise(key: str, dataset: Dataset) -> list[Row]:
-    """Give every file and every listed video its row, before any file is opened."""
-    layout = load_layout(dataset.layout)
-    lists: Lists = layout.read_lists(dataset.root)
-    present = set(list_files(dataset.root)) - lists.files
-    rows = []
-    for path in sorted(present | lists.named):
-        record = layout.recognise(path, lists)
-        row = _row(key, path, record)
-        if record is not None and not _selected(record, dataset):
-            row |= {"status": "rejected", "reason": "not_selected", "detail": f"datasets.{key} does not ask for it"}
-        elif path not in present:
-            row |= {"status": "rejected", "reason": "missing", "detail": "a published list names it, no file is there"}
-        elif record is None:
-            row |= {"status": "rejected", "reason": "stray", "detail": f"not a video of the layout {dataset.layout}"}
-            with suppress(OSError):
-                row |= _fingerprint(dataset.root / path)
-        elif record.list_label not in (None, record.label):
-            row |= {"status": "rejected", "reason": "label_conflict", "detail": "folder and published list disagree"}
-        rows.append(row)
-    _refuse_unknown_choices(key, dataset, rows)
-    _refuse_doubles(key, rows)
-    _link_originals(rows)
-    return rows
+def _rearrangements(tree: Tree) -> Iterator[Row]:
+    for (found, published), files in tree.rearranged.items():
+        detail = f"{files} files below `{found}/` are read as if they lay below `{published}/`"
+        yield {"severity": "note", "code": "rearranged", "subject": found or ".", "detail": detail}
 
 
-def _row(key: str, path: str, record: Record | None) -> Row:
-    row: Row = dict.fromkeys(tables.VIDEOS.names)
-    path = path.encode(errors="backslashreplace").decode()  # only strays have names that are not UTF-8
-    row |= {"dataset": key, "path": path, "status": "ok", "reason": "", "detail": ""}
-    record = record or Record(name=path, method="", compression="", label=-1)
-    row |= {column: value for column, value in vars(record).items() if column in row}
-    row["video"] = f"{key}/{record.method}/{record.compression}/{record.name}" if record.method else f"{key}/?/{path}"
-    row["label"] = record.label if record.method else None
-    return row
-
-
-def _selected(record: Record, dataset: Dataset) -> bool:
-    """Reals always stay: a dataset without them teaches nothing."""
-    method = dataset.methods is None or record.label == tables.REAL or record.method in dataset.methods
-    return method and (dataset.compression is None or record.compression in dataset.compression)
-
-
-def _refuse_unknown_choices(key: str, dataset: Dataset, rows: list[Row]) -> None:
-    for column, wanted in (("method", dataset.methods), ("compression", dataset.compression)):
-        found = {row[column] for row in rows if row["label"] is not None and row["reason"] != "missing"}
-        if unknown := sorted(set(wanted or []) - found):
-            raise UserError(
-                f"datasets.{key}: there is no {column} {', '.join(unknown)}; found: {', '.join(sorted(found))}"
-            )
-
-
-def _refuse_doubles(key: str, rows: list[Row]) -> None:
-    """Two spellings of one folder (raw and c0 of FF++) would give two files the same key."""
-    path_of: dict[str, str] = {}
-    for row in rows:
-        other = path_of.setdefault(row["video"], row["path"])
-        if other != row["path"]:
-            raise UserError(f"datasets.{key}: {other} and {row['path']} are the same video; keep one of the two")
-
-
-def _link_originals(rows: list[Row]) -> None:
-    """Turn the paths of originals into video keys; a path without a file stays recognisable as `?/path`."""
-    video_of = {row["path"]: row["video"] for row in rows if row["reason"] not in ("missing", "stray")}
-    for row in rows:
-        if row["original"] is not None:
-            row["original"] = video_of.get(row["original"], f"?/{row['original']}")
-
-
-def findings(key: str, rows: Iterable[Row]) -> list[Row]:
-    """Return what people should know of the index as rows of `tables.FINDINGS`: every rejection, missing originals."""
-    found = []
+def _rejections(rows: list[Row]) -> Iterator[Row]:
+    """Every rejection, and fakes without their original; a video or image that is used for nothing is a warning."""
     for row in rows:
         if row["status"] == "rejected":
-            severity = "note" if row["reason"] in ("stray", "not_selected") else "warning"
-            found.append((severity, row["reason"], row["path"], row["detail"]))
+            harmless = row["reason"] == "stray" and not _looks_like_media(row["path"])
+            severity = "note" if harmless or row["reason"] in UNASKED else "warning"
+            yield {"severity": severity, "code": row["reason"], "subject": row["path"], "detail": row["detail"]}
         elif (row["original"] or "").startswith("?/"):
-            found.append(
-                ("note", "original_missing", row["path"], f"made from {row['original'][2:]}, which is not there")
-            )
-    return [
-        {"dataset": key, "stage": "index", "severity": severity, "code": code, "subject": subject, "detail": detail}
-        for severity, code, subject, detail in found
-    ]
+            detail = f"made from {row['original'][2:]}, which is not there"
+            yield {"severity": "note", "code": "original_missing", "subject": row["path"], "detail": detail}
+
+
+def _looks_like_media(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -31,6 +31,7 @@ class Dataset(Section):
     root: Path
     methods: list[str] | None = None
     compression: list[str] | None = None
+    subset: float | None = Field(default=None, gt=0, le=1)
 
     model_config = ConfigDict(strict=False)  # a path is written as text
 

@@ -1,58 +1,137 @@
-"""Who came from whom: the links between videos, the groups they form, and the leaks of a split.
+"""Who came from whom: the links between videos, the groups they form, and the leaks of a split or across datasets.
 
-A link ties a video to a node: a recording it shows or takes a face from, a person, identical content. Videos that share
-a recording or content belong to one provenance group (connected components). Persons are counted as leaks, but form no
-groups: in Celeb-DF everybody is swapped with everybody, so that one group would hold the whole dataset.
+A link ties a video to a node: a recording it shows or takes a face from, the published video that one was cut from,
+a person, identical content. Nodes are named `<corpus>/<name>`, so that equal names mean the same material whatever the
+dataset. Videos that share material belong to one provenance group (connected components). Persons are counted as
+leaks, but form no groups by themselves: in Celeb-DF everybody is swapped with everybody, so that one group would hold
+the whole dataset.
 """
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any, Literal
+
+import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.tables import SPLITS
 
-LINK_COLUMNS = {
-    "recording": ("recording", "donor_recording"),
-    "person": ("person", "donor_person"),
-    "content": ("sha256",),
+Kind = Literal["recording", "source_video", "target_person", "donor_person", "person", "content"]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A kind of link: the columns of tables.VIDEOS that name its nodes, and what two videos with one node share."""
+
+    columns: tuple[str, ...]
+    meaning: str
+
+
+LINKS: dict[Kind, Link] = {
+    "recording": Link(("recording", "donor_recording"), "the same recording, whether shown or giving its face"),
+    "source_video": Link(
+        ("source_video", "donor_source_video"), "recordings cut from the same published video, whether shown or donor"
+    ),
+    "target_person": Link(("person",), "the same person's body, shown in both"),
+    "donor_person": Link(("donor_person",), "the same person's face, put into both"),
+    "person": Link(("person", "donor_person"), "the same person in any role: donor here and target there"),
+    "content": Link(("sha256",), "the same bytes"),
 }
-GROUPING = ("recording", "content")
+MATERIAL: tuple[Kind, ...] = ("recording", "source_video", "content")  # what forms groups
+COLUMNS = sorted({column for link in LINKS.values() for column in link.columns})
 
 
-def links(videos: pd.DataFrame) -> pd.DataFrame:
-    """Return the links of `videos` (rows of tables.VIDEOS) as rows (video, kind, node), without empty nodes."""
-    parts = [
-        videos[["video"]].assign(kind=kind, node=videos[column])
-        for kind, columns in LINK_COLUMNS.items()
-        for column in columns
-    ]
-    return pd.concat(parts, ignore_index=True).dropna(subset="node").drop_duplicates(ignore_index=True)
+def links(videos: pd.DataFrame, kinds: Collection[Kind] = tuple(LINKS)) -> pd.DataFrame:
+    """Return the links of `videos` (rows of tables.VIDEOS) as distinct rows (video, kind, node); no node is empty."""
+    parts = []
+    for kind in kinds:
+        columns = [videos[["video"]].assign(node=videos[column].astype("str")) for column in LINKS[kind].columns]
+        of_kind = pd.concat(columns, ignore_index=True).dropna(subset="node")
+        parts.append((of_kind.drop_duplicates() if len(columns) > 1 else of_kind).assign(kind=kind))
+    return pd.concat(parts, ignore_index=True)[["video", "kind", "node"]]
 
 
-def groups(videos: pd.DataFrame) -> pd.Series:
+def groups(videos: pd.DataFrame, kinds: Collection[Kind] = MATERIAL) -> pd.Series:
     """Return the provenance group of each video: the smallest recording name in its connected component.
 
-    The index is the video key. A group's name does not change when videos are added elsewhere.
+    The index is the video key; links of `kinds` connect. Where a component has no recording, it is named by its
+    smallest video key. A group's name does not change when videos are added elsewhere.
     """
-    tied = links(videos)
-    tied = tied[tied.kind.isin(GROUPING)]
     video_ids, video_names = pd.factorize(videos.video)
     position = pd.Series(video_ids, index=video_names)
-    node_ids, _ = pd.factorize(tied.kind + "\n" + tied.node)
+    tied = links(videos, kinds)
     rows = position[tied.video].to_numpy()
-    size = len(video_names) + node_ids.max(initial=-1) + 1
-    graph = coo_array(([True] * len(tied), (rows, len(video_names) + node_ids)), shape=(size, size))
+    nodes = tied.groupby(["kind", "node"], sort=False).ngroup().to_numpy()
+    size = len(video_names) + nodes.max(initial=-1) + 1
+    graph = coo_array((np.ones(len(tied), dtype=bool), (rows, len(video_names) + nodes)), shape=(size, size))
     component = connected_components(graph, directed=False)[1][: len(video_names)]
     label = videos.recording.fillna(videos.video).groupby(component).min()
     return pd.Series(label.loc[component].to_numpy(), index=video_names, name="group")
 
 
-def leaks(videos: pd.DataFrame, split: pd.Series) -> pd.DataFrame:
-    """Return the nodes that tie videos of different splits, as rows of tables.LEAKS.
+def shared(videos: pd.DataFrame, split: pd.Series, kinds: Collection[Kind] = tuple(LINKS)) -> pd.DataFrame:
+    """Return the links whose node belongs to two videos or more, as rows (video, kind, node, split).
 
     `split` maps the video key to train, val or test; videos without a split do not count.
     """
-    tied = links(videos).assign(split=lambda rows: rows.video.map(split)).dropna(subset="split")
-    counts = tied.groupby(["kind", "node", "split"]).video.nunique().unstack("split", fill_value=0)
+    tied = links(videos, kinds)
+    tied = tied.assign(split=tied.video.map(split)).dropna(subset="split")
+    return tied[tied.duplicated(["kind", "node"], keep=False)]
+
+
+def tied_videos(shared_links: pd.DataFrame, split: str, others: Collection[str]) -> pd.Index:
+    """Return the videos of `split` that share a node with videos of the splits `others`, from rows of `shared`."""
+    theirs = shared_links.loc[shared_links.split.isin(others), ["kind", "node"]].drop_duplicates()
+    ours = shared_links[shared_links.split == split].merge(theirs, on=["kind", "node"])
+    return pd.Index(ours.video.unique())
+
+
+def leaks(videos: pd.DataFrame, split: pd.Series, kinds: Collection[Kind] = tuple(LINKS)) -> pd.DataFrame:
+    """Return the nodes that tie videos of different splits, as rows of tables.LEAKS; `split` as in `shared`."""
+    counts = shared(videos, split, kinds).groupby(["kind", "node", "split"]).size().unstack("split", fill_value=0)
     counts = counts.reindex(columns=list(SPLITS), fill_value=0).astype("int32")
     return counts[(counts > 0).sum(axis=1) > 1].reset_index().rename_axis(columns=None)
+
+
+def ties(videos: pd.DataFrame, split: pd.Series) -> list[dict[str, Any]]:
+    """Return how many videos of each split are tied to each other split, by kind, as rows of tables.TIES.
+
+    `split` is as in `shared`. There is a row for every kind and ordered pair of splits, so that a count of none is
+    said as well.
+    """
+    rows = []
+    tied = shared(videos, split)
+    for kind in LINKS:
+        of_kind = tied[tied.kind == kind]
+        for one, other in permutations(SPLITS, 2):
+            count = len(tied_videos(of_kind, one, [other]))
+            rows.append({"kind": kind, "split": one, "tied_to": other, "videos": count})
+    return rows
+
+
+def across(videos_by_key: Mapping[str, pd.DataFrame], learned: Collection[str]) -> pd.DataFrame:
+    """Return the nodes that tie what a model learns from to test videos of another dataset: rows of tables.ACROSS.
+
+    `videos_by_key` holds for each dataset its usable videos with the link columns of tables.VIDEOS and `split`;
+    `learned` are the keys of the datasets whose train and val videos a model sees.
+    """
+    seen = {key: _videos_of_nodes(videos_by_key[key], ["train", "val"]) for key in learned}
+    parts = [
+        pd.concat({"learned_videos": ours, "tested_videos": theirs}, axis=1, join="inner")
+        .reset_index()
+        .assign(learned=key, tested=other)
+        for other, videos in videos_by_key.items()
+        for theirs in [_videos_of_nodes(videos, ["test"])]
+        for key, ours in seen.items()
+        if key != other
+    ]
+    columns = ["kind", "node", "learned", "tested", "learned_videos", "tested_videos"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _videos_of_nodes(videos: pd.DataFrame, splits: Collection[str]) -> "pd.Series[int]":
+    """Count the videos of `splits` at each node (index: kind, node)."""
+    return links(videos[videos.split.isin(splits)]).groupby(["kind", "node"]).size()

@@ -118,9 +118,9 @@ def checked_tables(
     balance = balance.reset_index().rename(columns={"split": "subject"})
     balance["imbalance"] = (balance.most / balance.least.clip(lower=1)).where(balance.rule == "smallest_class", 1.0)
     kept = frames[frames.status == "kept"]
-    # Only train against val must be free of ties: test is set by the official lists, its ties are counted by split.
-    pool = videos[videos.split.isin(["train", "val"])]
-    spread = pool.groupby("group").split.nunique()
+    # What was carved must be free of ties; those within the published lists are theirs, and counted by split.
+    carved = videos[videos.split.isin(["val", "test"]) & (videos.split_by == "carved")]
+    spread = videos[videos.group.isin(carved.group)].groupby("group").split.nunique()
     return {
         "videos": videos.assign(subject=videos.video),
         "steps": pd.DataFrame(

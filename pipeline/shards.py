@@ -97,4 +97,5 @@ def _description(row: dict[str, Any]) -> bytes:
     if not pd.isna(row["faces"]):
         face["box"] = [int(row[f"box_{side}"]) for side in ("x", "y", "width", "height")]
         face["landmarks"] = [int(value) for value in row["landmarks"]]
-    return json.dumps(words | numbers | face | {"time_s": row["time_s"]}, sort_keys=True).encode()
+    time = {"time_s": None if pd.isna(row["time_s"]) else row["time_s"]}  # images have none
+    return json.dumps(words | numbers | face | time, sort_keys=True).encode()

@@ -1,6 +1,10 @@
-"""What gives the label away without a look at the picture: a classifier that sees facts of the video file alone.
+"""What gives the label away without a look at the face, as two figures that mean different things.
 
-A clean dataset leaves such a classifier with an AUROC of 0.5. The estimate must not be wrong in either direction:
+- `container`: a classifier sees facts of the file alone. A clean dataset leaves it at an AUROC of 0.5; more is a fault.
+- `picture`: a classifier sees the size, sharpness and JPEG size of the crops and what the face detector said of them.
+  Forging changes these too, so that more than 0.5 is no fault; it is the floor that every detector has to beat.
+
+The estimate must not be wrong in either direction:
 
 - Videos of one provenance group are never on both sides of a fold, or recordings would be recognised.
 - Scores of different folds come from different models. Compared as they are they push the AUROC of a useless
@@ -24,52 +28,72 @@ import pandas as pd
 from pipeline.metrics import auroc_interval
 from pipeline.tables import FAKE, REAL
 
-NUMBERS = ("width", "height", "frame_rate", "time_base", "frames", "duration_s", "bit_rate", "bytes", "audio_streams")
-NAMES = ("container", "codec", "pix_fmt", "color_space", "color_range", "rotation")
+# Of tables.VIDEOS. Not what a header merely claims (claimed_frames); crf is among the encoder's settings.
+NUMBERS = ["width", "height", "frame_rate", "time_base", "frames", "duration_s", "bit_rate", "bytes", "gop"]
+NUMBERS += ["video_streams", "audio_streams"]
+NAMES = ["media", "container", "codec", "profile", "pix_fmt", "sample_aspect", "rotation", "audio_codec"]
+NAMES += ["color_space", "color_range", "color_primaries", "color_transfer"]
 COLUMNS = [*NUMBERS, *NAMES, "encoder"]
+
+CROP_COLUMNS = ["crop_width", "crop_height", "box_width", "box_height", "probability", "faces", "sharpness"]
+PICTURE = [*CROP_COLUMNS, "jpeg_bytes"]  # what `crops` gives per video
+
+Row = dict[str, Any]
 
 _LEAF = 3  # videos in a leaf at least: fewer learns single videos, more misses shortcuts in small datasets
 _TREES = 50
 _ROWS = 10_000  # videos that one tree sees at most; more change nothing but time
 
 
-def audit(videos: pd.DataFrame, folds: int, draws: int, seed: int) -> list[dict[str, Any]]:
+def audit(name: str, features: pd.DataFrame, videos: pd.DataFrame, folds: int, draws: int, seed: int) -> list[Row]:
     """Return rows of tables.SHORTCUTS (without `dataset`): every feature together (`all`), then each one alone.
 
-    `videos` has the columns COLUMNS, `label` (0 or 1) and `group`, a row per usable video. Features that are the same
-    for every video cannot tell anything and get no row. See `probe` for the figures and the other arguments.
+    `name` is the probe, container or picture; `features` has a float column per feature, `videos` the columns `label`
+    (0 or 1) and `group`; both a row per video, in the same order. See `probe` for the figures and other arguments.
     """
-    features = container_features(videos)
     labels = videos["label"].to_numpy(dtype=np.int64)
     groups = videos["group"].to_numpy(dtype=str)
     rows = []
-    for feature, seen in [("all", features), *[(name, features[[name]]) for name in features]]:
+    for feature, seen in [("all", features), *((one, features[[one]]) for one in features)]:
         auroc, lower, upper = probe(seen.to_numpy(dtype=np.float64), labels, groups, folds, draws, seed)
         figures = {"auroc": auroc, "lower": lower, "upper": upper}
-        rows.append(
-            {"probe": "container", "feature": feature, "videos": len(videos), "groups": len(set(groups))} | figures
-        )
+        rows.append({"probe": name, "feature": feature, "videos": len(videos), "groups": len(set(groups))} | figures)
     return rows
 
 
 def container_features(videos: pd.DataFrame) -> pd.DataFrame:
-    """Return what the file tells about each video, as numbers: a float column per fact that is not always the same.
+    """Return what the file tells about each video (COLUMNS), as numbers: a float column per fact.
 
     Names (codec, colour tags, settings that are no number) become their place in the alphabet; trees need no more.
     The encoder's settings, one text in the bitstream, are taken apart: `crf=23` becomes `encoder.crf`. A fact that a
-    file does not state is NaN as a number, and a name of its own.
+    file does not state is NaN as a number, and a name of its own. Facts that are the same for every video cannot tell
+    anything and are left out.
     """
     settings = [dict(re.findall(r"(\S+)=(\S+)", text)) for text in videos["encoder"].fillna("")]
     encoder = pd.DataFrame(settings, index=videos.index).add_prefix("encoder.").sort_index(axis=1)
-    features = {name: videos[name].astype("Float64") for name in NUMBERS}
+    features = {name: videos[name] for name in NUMBERS}
     features |= {name: _places(videos[name]) for name in NAMES}
     for name in encoder:
         numbers = pd.to_numeric(encoder[name], errors="coerce")
         is_number = numbers.notna().sum() == encoder[name].notna().sum()
         features[str(name)] = numbers if is_number else _places(encoder[name])
-    table = pd.DataFrame(features).astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-    named = pd.DataFrame(table, columns=list(features), index=videos.index)
-    return named.loc[:, named.nunique(dropna=False) > 1]
+    return _varying(pd.DataFrame(features, index=videos.index))
+
+
+def picture_features(crops: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns PICTURE of what `crops` gives as floats, without those that are the same for every video."""
+    return _varying(crops[PICTURE])
+
+
+def crops(frames: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """Return `video`, `label`, `group` and PICTURE: a row per video with kept frames, the median over these frames.
+
+    `frames` are rows of tables.FRAMES (those with status `kept` count), `samples` of tables.SAMPLES. Medians, so that
+    neither the number of frames of a video nor a single odd frame says anything.
+    """
+    kept = frames[frames.status == "kept"].astype(dict.fromkeys(CROP_COLUMNS, "Float64"))
+    medians = kept.groupby(["video", "label", "group"], as_index=False)[CROP_COLUMNS].median()
+    return medians.assign(jpeg_bytes=medians.video.map(samples.groupby("video").bytes.median()))
 
 
 def probe(
@@ -135,6 +159,12 @@ def _classifier(features: int, videos: int, seed: int) -> Any:
         random_state=seed,
         n_jobs=1,
     )
+
+
+def _varying(features: pd.DataFrame) -> pd.DataFrame:
+    table = features.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
+    named = pd.DataFrame(table, columns=features.columns, index=features.index)
+    return named.loc[:, named.nunique(dropna=False) > 1]
 
 
 def _places(values: pd.Series) -> pd.Series:

@@ -16,6 +16,7 @@ from pipeline.files import whole_or_absent
 
 REAL, FAKE = 0, 1
 SPLITS = ("train", "val", "test")
+ROW_GROUP = 2**20  # rows that are written at once; part of the bytes of a table
 
 text = pa.string()
 name = pa.dictionary(pa.int32(), pa.string())
@@ -29,37 +30,69 @@ _VIDEO = _column("video", name, "key of the video: dataset/method/compression/na
 _LABEL = _column("label", pa.int8(), "0 = real, 1 = fake")
 _METHOD = _column("method", name, "how the video was made: the method's folder, or the kind of real footage")
 _SPLIT = _column("split", name, "train, val or test")
-_GROUP = _column("group", name, "provenance group: videos tied by a recording or identical content")
+_GROUP = _column(
+    "group",
+    name,
+    "provenance group: videos tied by recording, source video or content",
+)
 _KEY = _column("key", text, "flat unique key of the frame")
+_KIND = _column("kind", name, "what is shared: see LINKS in pipeline/provenance.py")
+_NODE = _column("node", text, "the recording, source video, person or content hash that is shared")
 _FRAME = _column("frame", pa.int32(), "index of the frame in presentation order, from 0")
 _PTS = _column("pts", pa.int64(), "presentation time stamp in the stream's time base")
-_TIME = _column("time_s", pa.float64(), "presentation time after the first frame, seconds")
+_TIME = _column("time_s", pa.float64(), "time after the first frame, seconds; empty for images", null=True)
 _DETAIL = _column("detail", text, "what exactly was found, for people")
 
 VIDEOS = pa.schema(
     [
         _VIDEO,
         _column("dataset", name, "key of the dataset in params.yaml"),
-        _column("path", text, "path below the dataset's root, forward slashes"),
+        _column("path", text, "path below the dataset's root, forward slashes; of a frame folder its first image"),
+        _column("media", name, "video (one file), or images (one image, or the frames of one video as images)"),
+        _column("images", pa.list_(text), "paths of the images in frame order; empty for a video", null=True),
+        _column("image_sha256", pa.list_(text), "SHA-256 of each image; empty for a video", null=True),
         _column("name", text, "path below the method's folder, without extension"),
         _METHOD,
         _column("compression", name, "compression level the folder claims; `native` where the dataset has none"),
-        _column("label", pa.int8(), "0 = real, 1 = fake; empty for files that are no video of the dataset", null=True),
+        _column(
+            "label",
+            pa.int8(),
+            "0 = real, 1 = fake; empty for files that are no video of it or without label",
+            null=True,
+        ),
         _column(
             "official_split", name, "train, val or test by the published lists; empty where they are silent", null=True
         ),
-        _column("recording", text, "recording the picture shows (for a fake: the target's)", null=True),
-        _column("donor_recording", text, "recording the swapped-in face comes from", null=True),
-        _column("person", text, "person whose body the picture shows (for a fake: the target)", null=True),
-        _column("donor_person", text, "person whose face was put in", null=True),
+        _column("recording", text, "recording the picture shows (for a fake: the target's), as corpus/name", null=True),
+        _column("donor_recording", text, "recording the swapped-in face comes from, as corpus/name", null=True),
+        _column("source_video", text, "published video the recording was cut from, as site/id", null=True),
+        _column(
+            "donor_source_video", text, "published video the donor's recording was cut from, as site/id", null=True
+        ),
+        _column("person", text, "person whose body the picture shows (for a fake: the target), corpus/name", null=True),
+        _column("donor_person", text, "person whose face was put in, as corpus/name", null=True),
         _column("original", text, "key of the untouched video a fake was made from", null=True),
-        _column("bytes", pa.int64(), "file size, bytes; empty for a missing file", null=True),
-        _column("sha256", text, "SHA-256 of the file; empty for a missing file", null=True),
+        _column("mask", text, "path of the mask of the forged region, below the dataset's root", null=True),
+        _column(
+            "mask_frames", pa.int32(), "exact number of frames of the mask; empty where it cannot be read", null=True
+        ),
+        _column("bytes", pa.int64(), "size of the file or of all images, bytes; empty for a missing file", null=True),
+        _column(
+            "sha256",
+            text,
+            "SHA-256 of the file, or of the images' hashes in order; empty for a missing file",
+            null=True,
+        ),
         _column("container", text, "container format", null=True),
+        _column("video_streams", pa.int32(), "number of video streams; the first is used", null=True),
         _column("codec", text, "video codec", null=True),
+        _column("profile", text, "profile of the codec", null=True),
         _column("pix_fmt", text, "pixel format", null=True),
         _column("width", pa.int32(), "coded width, pixels", null=True),
         _column("height", pa.int32(), "coded height, pixels", null=True),
+        _column(
+            "sample_aspect", text, "shape of a pixel, width:height; empty where the stream does not say", null=True
+        ),
         _column("frame_rate", pa.float64(), "average frame rate, frames per second", null=True),
         _column("time_base", pa.float64(), "length of one pts unit, seconds", null=True),
         _column(
@@ -68,11 +101,19 @@ VIDEOS = pa.schema(
         _column("bit_rate", pa.float64(), "video packets' bits per second of duration", null=True),
         _column("color_space", text, "colour matrix tag (FFmpeg's name)", null=True),
         _column("color_range", text, "colour range tag (FFmpeg's name)", null=True),
+        _column("color_primaries", text, "colour primaries tag (FFmpeg's name)", null=True),
+        _column("color_transfer", text, "transfer characteristic tag (FFmpeg's name)", null=True),
         _column("rotation", pa.int32(), "clockwise turn that display asks for, degrees", null=True),
         _column("audio_streams", pa.int32(), "number of audio streams", null=True),
+        _column("audio_codec", text, "codec of the first audio stream", null=True),
         _column("encoder", text, "x264's settings as written in the bitstream", null=True),
-        _column("frames", pa.int32(), "exact number of video packets that hold a frame", null=True),
-        _column("pts", pa.list_(pa.int64()), "time stamp of every frame, ascending", null=True),
+        _column("crf", pa.float64(), "constant rate factor among x264's settings", null=True),
+        _column(
+            "claimed_frames", pa.int32(), "frames the container's header claims; empty where it does not say", null=True
+        ),
+        _column("frames", pa.int32(), "exact number of video packets that hold a frame, or of images", null=True),
+        _column("gop", pa.int32(), "longest run from one key frame to the next, frames", null=True),
+        _column("pts", pa.list_(pa.int64()), "time stamp of every frame, ascending; of images 0, 1, 2, ...", null=True),
         _column("key_frames", pa.list_(pa.int32()), "indices of the frames where decoding can start", null=True),
         _column("status", name, "ok or rejected"),
         _column("reason", text, "code of the rejection; empty for ok"),
@@ -94,10 +135,21 @@ FINDINGS = pa.schema(
 ASSIGNMENTS = pa.schema(
     [
         _VIDEO,
-        _column("label", pa.int8(), "0 = real, 1 = fake; empty for files that are no video of the dataset", null=True),
+        _column(
+            "label",
+            pa.int8(),
+            "0 = real, 1 = fake; empty for files that are no video of it or without label",
+            null=True,
+        ),
         _METHOD,
         _column("group", name, "provenance group; empty for rejected videos", null=True),
         _column("split", name, "train, val or test (rejected videos: by the published lists); else empty", null=True),
+        _column(
+            "split_by",
+            name,
+            "official (published lists) or carved (in whole groups); empty without a split",
+            null=True,
+        ),
         _column("status", name, "ok or rejected"),
         _column("reason", text, "code of the rejection; empty for ok"),
     ]
@@ -105,9 +157,29 @@ ASSIGNMENTS = pa.schema(
 
 LEAKS = pa.schema(
     [
-        _column("kind", name, "recording, person or content"),
-        _column("node", text, "the recording, the person or the content hash that is shared"),
+        _KIND,
+        _NODE,
         *[_column(split, pa.int32(), f"videos of {split} tied to it") for split in SPLITS],
+    ]
+)
+
+TIES = pa.schema(
+    [
+        _KIND,
+        _SPLIT,
+        _column("tied_to", name, "another split"),
+        _column("videos", pa.int32(), "videos of `split` that share at least one such node with videos of `tied_to`"),
+    ]
+)
+
+ACROSS = pa.schema(
+    [
+        _KIND,
+        _NODE,
+        _column("learned", name, "dataset whose train or val videos are tied to it"),
+        _column("tested", name, "dataset whose test videos are tied to it"),
+        _column("learned_videos", pa.int32(), "videos of train and val of `learned`"),
+        _column("tested_videos", pa.int32(), "videos of test of `tested`"),
     ]
 )
 
@@ -244,7 +316,7 @@ METRICS = pa.schema(
 SHORTCUTS = pa.schema(
     [
         _column("dataset", name, "key of the dataset"),
-        _column("probe", name, "what the classifier sees: `container` = facts of the file alone"),
+        _column("probe", name, "what the classifier sees: `container` = facts of the file, `picture` = of the crops"),
         _column("feature", text, "`all` for the classifier on every feature, else one feature alone"),
         _column("auroc", pa.float64(), "area under the ROC curve, cross-validated over provenance groups", null=True),
         _column("lower", pa.float64(), "lower end of the 95 % interval", null=True),
@@ -266,16 +338,33 @@ def write(path: Path, rows: pd.DataFrame | list[dict[str, Any]], schema: pa.Sche
     for field in schema:
         if not field.nullable and frame[field.name].isna().any():
             raise ValueError(f"{path}: column {field.name} has empty values")
-    frame = frame.sort_values(order, kind="stable") if len(frame) else frame
-    table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
-    with whole_or_absent(path) as part:
-        pq.write_table(table.replace_schema_metadata(None), part, compression="zstd")
+    sorted_rows = _as_strings_sort(frame[order]).reset_index(drop=True).sort_values(order, kind="stable").index
+    plain = dict.fromkeys(frame.select_dtypes("category"), "str")  # else the bytes would depend on the categories
+    with (
+        whole_or_absent(path) as part,
+        pq.ParquetWriter(part, schema.remove_metadata(), compression="zstd") as writer,
+    ):
+        # In portions: a sorted copy of millions of rows at once would double the memory. The first may be empty.
+        for start in range(0, max(len(frame), 1), ROW_GROUP):
+            portion = frame.iloc[sorted_rows[start : start + ROW_GROUP]].astype(plain)
+            table = pa.Table.from_pandas(portion[schema.names], schema=schema, preserve_index=False)
+            writer.write_table(table.replace_schema_metadata(None), ROW_GROUP)
 
 
-def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pd.DataFrame:
+def _as_strings_sort(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `frame` with its categories in the order of strings, whatever order they were in."""
+    ordered = {
+        str(column): frame[column].cat.reorder_categories(sorted(frame[column].cat.categories))
+        for column in frame.select_dtypes("category")
+    }
+    return frame.assign(**ordered)
+
+
+def read(path: Path, schema: pa.Schema, columns: list[str] | None = None, *, categories: bool = False) -> pd.DataFrame:
     """Read a table written by `write`: integers with gaps as nullable Int64, names as strings.
 
-    Raises UserError when the file is missing or has another schema.
+    With `categories` names are categories in the order of strings: less memory where rows are counted in millions, but
+    a join or an assignment has to mind them. Raises UserError when the file is missing or has another schema.
     """
     try:
         table = pq.read_table(path, columns=columns)
@@ -288,18 +377,21 @@ def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pd.
     expected = schema if columns is None else pa.schema([schema.field(column) for column in columns])
     if table.schema.names != expected.names or table.schema.types != expected.types:
         raise UserError(f"{path} was written by another version of Veriframe; run `dvc repro` to rebuild it")
-    # Dictionaries save space on disk; in memory plain strings join and group without surprises.
-    plain = table.cast(pa.schema([field.with_type(text) if field.type == name else field for field in table.schema]))
+    # Dictionaries save space on disk; in memory plain strings join and group without surprises. The large kind is what
+    # pandas holds itself: it takes it over without a copy.
+    strings = [text] if categories else [text, name]
+    kinds = [field.with_type(pa.large_string()) if field.type in strings else field for field in table.schema]
+    table = table.cast(pa.schema(kinds))
     nullable_integers = {pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype()}
     nullable_integers[pa.int64()] = pd.Int64Dtype()
     gappy = {field.type for field in expected if field.nullable}
-    frame: pd.DataFrame = plain.to_pandas(
+    frame: pd.DataFrame = table.to_pandas(
         types_mapper=lambda kind: nullable_integers.get(kind) if kind in gappy else None
     )
     for field in expected:
         if not field.nullable and field.type in nullable_integers and field.type in gappy:
             frame[field.name] = frame[field.name].astype(field.type.to_pandas_dtype())
-    return frame
+    return _as_strings_sort(frame)
 
 
 def describe() -> str:
@@ -328,6 +420,8 @@ TABLES = [
     ("Findings", FINDINGS, "data/index/<dataset>/findings.parquet, data/check/<dataset>/findings.parquet"),
     ("Assignments", ASSIGNMENTS, "data/split/<dataset>/videos.parquet"),
     ("Leaks", LEAKS, "data/split/<dataset>/leaks.parquet"),
+    ("Ties", TIES, "data/split/<dataset>/ties.parquet"),
+    ("Leaks across datasets", ACROSS, "data/audit/leaks.parquet"),
     ("Sampled videos", SAMPLED_VIDEOS, "data/sample/<dataset>/videos.parquet"),
     ("Candidates", CANDIDATES, "data/sample/<dataset>/frames.parquet"),
     ("Flat candidates", FLAT, "data/flatten/<dataset>/frames.parquet"),

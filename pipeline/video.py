@@ -1,31 +1,46 @@
 """Packet scan and exact decode of video files, with PyAV.
 
-Pixels depend on the decoder: `DECODER` names its versions and is stored with every frame made here.
+Pixels depend on the decoder: `DECODER` names its versions and is stored with every frame made here. Files are taken
+for hostile: whatever a file holds, `scan` and `decode` answer, or raise VideoError. Neither guards against a file that
+takes for ever: they run in workers with a time limit.
 """
 
+import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 
 DECODER = f"pyav {av.__version__}, libavcodec " + ".".join(map(str, av.library_versions["libavcodec"]))
 
-# FFmpeg's numbers for AVColorSpace and AVColorRange (libavutil/pixfmt.h).
-COLOR_SPACES = {
-    0: "rgb",
-    1: "bt709",
-    2: "unspecified",
-    4: "fcc",
-    5: "bt470bg",
-    6: "smpte170m",
-    7: "smpte240m",
-    9: "bt2020nc",
-}
-COLOR_RANGES = {0: "unspecified", 1: "tv", 2: "pc"}
+# FFmpeg's names for AVColorSpace, AVColorPrimaries, AVColorTransferCharacteristic (the code points of ITU-T H.273) and
+# AVColorRange, by number; unspecified is what FFmpeg prints as unknown.
+COLOR_SPACES = "rgb bt709 unspecified reserved fcc bt470bg smpte170m smpte240m ycgco bt2020nc bt2020c"
+COLOR_PRIMARIES = (
+    "reserved bt709 unspecified reserved bt470m bt470bg smpte170m smpte240m film bt2020 smpte428 smpte431 smpte432"
+)
+COLOR_TRANSFERS = (
+    "reserved bt709 unspecified reserved bt470m bt470bg smpte170m smpte240m linear log100 log316 iec61966-2-4 bt1361e "
+    "iec61966-2-1 bt2020-10 bt2020-12 smpte2084 smpte428 arib-std-b67"
+)
+COLOR_RANGES = "unspecified tv pc"
+
+# Containers that are read: FFmpeg has some 350 more, and among them are playlists, which name other files.
+CONTAINERS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,ogg,flv,asf,gif,ivf,h264,hevc,obu,m4v,mjpeg,mxf,nut"
+
+# A picture of 16K video (15360 x 8640) fits. What claims more is damaged, and to decode it would take gigabytes:
+# FFmpeg then takes the size, of the header as of a packet, for unknown.
+MAX_PIXELS = 2**27
+
+# What PyAV raises for bad content. Not MemoryError: that speaks of the machine.
+BAD_CONTENT = (av.FFmpegError, ValueError, ArithmeticError, EOFError, LookupError)
 
 
 class VideoError(Exception):
@@ -37,51 +52,91 @@ class VideoError(Exception):
         self.detail = detail
 
 
+# --- scan ------------------------------------------------------------------------------------------------------------
+
+
 def scan(path: Path) -> dict[str, Any]:
     """Read every packet of the first video stream and decode one frame.
 
     Returns the columns of `tables.VIDEOS` from `container` to `key_frames`: the exact number of frames, all their time
     stamps in presentation order, and the frames where decoding can start.
-    Raises VideoError for a file that is empty, unreadable, truncated, without video or without time stamps.
+    Raises VideoError for a file that is empty, unreadable, truncated, without video or without time stamps; OSError
+    for one that is not there.
     """
     if path.stat().st_size == 0:
         raise VideoError("empty_file", "the file has 0 bytes")
+    with _opened(path) as (container, stream):
+        facts = _stream_facts(container, stream) | _packet_facts(container, stream)
+        frame, _ = next(_frames(container, stream, facts["pts"][0]), (None, False))
+        if frame is None:
+            unknown = f" (its picture has no size, or more than {MAX_PIXELS} pixels)" if facts["width"] == 0 else ""
+            raise VideoError("unreadable", f"no frame could be decoded{unknown}")
+        return facts | {"rotation": -int(frame.rotation) % 360}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Open a file and its first video stream, to be decoded in one thread; VideoError for what its content brings."""
     try:
         with _open(path) as container:
-            if not container.streams.video:
-                raise VideoError("no_video_stream", "the file holds no video stream")
-            stream = container.streams.video[0]
-            facts = _stream_facts(container, stream)
-            facts |= _packet_facts(container, stream)
-            container.seek(facts["pts"][0], stream=stream)
-            facts["rotation"] = -int(next(container.decode(stream)).rotation) % 360
-            return facts
-    except (av.FFmpegError, StopIteration) as error:
-        raise VideoError("unreadable", _explain(error)) from None
+            stream = _video_streams(container)[0]
+            codec = stream.codec_context
+            if codec is None:
+                raise VideoError("unreadable", "there is no decoder for its video")
+            codec.thread_count = 1
+            codec.options = {"max_pixels": str(MAX_PIXELS)}
+            yield container, stream
+    except BAD_CONTENT as error:
+        raise VideoError("unreadable", getattr(error, "strerror", None) or type(error).__name__) from None
 
 
 def _open(path: Path) -> Any:
-    return av.open(str(path), metadata_errors="replace")  # titles and comments are not always UTF-8
+    # "file:" keeps names such as "concat:a" from being taken for an address; titles are not always UTF-8.
+    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS, "max_pixels": str(MAX_PIXELS)}
+    try:
+        return av.open(f"file:{path}", metadata_errors="replace", options=options)
+    except av.ArgumentError:
+        raise VideoError("unreadable", "it is no video in a container that is read here") from None
 
 
-def _explain(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "no frame could be decoded"
+def _video_streams(container: Any) -> list[Any]:
+    """Return the video streams; cover pictures are none."""
+    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not streams:
+        raise VideoError("no_video_stream", "the file holds no video stream")
+    return streams
 
 
 def _stream_facts(container: Any, stream: Any) -> dict[str, Any]:
     codec = stream.codec_context
+    if not stream.time_base or stream.time_base < 0:
+        raise VideoError("no_timestamps", "the stream has no unit of time")
+    shape = stream.sample_aspect_ratio
+    sound = [track.codec_context for track in container.streams.audio]
     return {
         "container": container.format.name,
-        "codec": codec.name,
+        "video_streams": len(_video_streams(container)),
+        "codec": codec.codec.canonical_name,
+        "profile": codec.profile,
         "pix_fmt": codec.pix_fmt,
         "width": codec.width,
         "height": codec.height,
+        "sample_aspect": f"{shape.numerator}:{shape.denominator}" if shape else None,
         "frame_rate": float(stream.average_rate) if stream.average_rate else None,
         "time_base": float(stream.time_base),
-        "color_space": COLOR_SPACES.get(int(codec.colorspace), str(codec.colorspace)),
-        "color_range": COLOR_RANGES.get(int(codec.color_range), str(codec.color_range)),
-        "audio_streams": len(container.streams.audio),
+        "color_space": _name(COLOR_SPACES, codec.colorspace),
+        "color_range": _name(COLOR_RANGES, codec.color_range),
+        "color_primaries": _name(COLOR_PRIMARIES, codec.color_primaries),
+        "color_transfer": _name(COLOR_TRANSFERS, codec.color_trc),
+        "audio_streams": len(sound),
+        "audio_codec": sound[0].codec.canonical_name if sound and sound[0] else None,
+        "claimed_frames": max(0, min(stream.frames, 2**31 - 1)) or None,  # a claim may be absurd: it must fit int32
     }
+
+
+def _name(all_names: str, number: int) -> str:
+    names = all_names.split()
+    return names[number] if 0 <= number < len(names) else str(int(number))
 
 
 def _packet_facts(container: Any, stream: Any) -> dict[str, Any]:
@@ -93,11 +148,12 @@ def _packet_facts(container: Any, stream: Any) -> dict[str, Any]:
             continue
         if packet.pts is None:
             raise VideoError("no_timestamps", "packets carry no presentation time")
-        encoder = encoder or _x264_settings(bytes(packet)) if not times else encoder
+        if packets == 0:
+            encoder = _x264_settings(bytes(packet)) or _x264_settings(stream.codec_context.extradata or b"")
         packets += 1
         size += packet.size
         if not packet.is_discard:  # an edit list hides the others: they are decoded, but never shown
-            times.append((packet.pts, packet.duration or 0, packet.is_keyframe))
+            times.append((packet.pts, max(0, packet.duration or 0), packet.is_keyframe))
     if not times:
         raise VideoError("truncated", "the container opens, but holds no video packet")
     if listed > packets:
@@ -106,62 +162,121 @@ def _packet_facts(container: Any, stream: Any) -> dict[str, Any]:
     pts = [time for time, _, _ in times]
     if len(set(pts)) < len(pts):
         raise VideoError("repeated_timestamps", "two frames carry the same presentation time")
+    key_frames = [index for index, (_, _, key) in enumerate(times) if key]
     duration_s = float((times[-1][0] + times[-1][1] - pts[0]) * stream.time_base)
     return {
         "duration_s": duration_s,
         "bit_rate": round(size * 8 / duration_s) if duration_s > 0 else None,
         "encoder": encoder,
+        "crf": _crf(encoder),
         "frames": len(pts),
+        "gop": max((after - key for key, after in pairwise([*key_frames, len(pts)])), default=None),
         "pts": pts,
-        "key_frames": [index for index, (_, _, key) in enumerate(times) if key],
+        "key_frames": key_frames,
     }
 
 
-def _x264_settings(packet: bytes) -> str | None:
-    """Return the settings that x264 writes as text into its first packet (an SEI message), if they are there."""
-    start = packet.find(b"x264 - core")
+def _x264_settings(data: bytes) -> str | None:
+    """Return the settings that x264 writes as text beside its first picture (an SEI message), if they are there."""
+    start = data.find(b"x264 - core")
     if start < 0:
         return None
-    return packet[start:].split(b"\0", 1)[0].decode("ascii", "replace").rstrip("\x80\ufffd")
+    return data[start : start + 4096].split(b"\0", 1)[0].decode("ascii", "replace").rstrip("\x80\ufffd")
+
+
+def _crf(encoder: str | None) -> float | None:
+    """Return the constant rate factor, if that is how x264 was told to spend its bits."""
+    found = re.search(r" rc=crf .*\bcrf=(\d+(?:\.\d+)?)", encoder or "")
+    return float(found[1]) if found else None
+
+
+# --- decode ----------------------------------------------------------------------------------------------------------
 
 
 def decode(path: Path, pts: list[int], key_pts: list[int]) -> Iterator[tuple[int, np.ndarray | None, str]]:
     """Decode exactly the frames at the time stamps `pts`, in ascending order.
 
     Starts at the last key frame before a wanted frame (`key_pts`: ascending time stamps of all key frames) and stops
-    after the last wanted one; seeks forward only when a key frame lies between.
+    after the last wanted one of the same key frame: what a frame's answer is depends on no other frame wanted.
     Yields (pts, upright RGB picture uint8 (height, width, 3), "") or (pts, None, reason) with reason `corrupt_frame`
     or `missing_frame`: every wanted frame once.
     Raises VideoError when the file cannot be opened.
     """
+
+    def start(wanted: int) -> int:
+        keys_before = bisect_right(key_pts, wanted)
+        # Where an edit list hides the first key frame, the seek finds it by itself.
+        return key_pts[keys_before - 1] if keys_before else min(pts)
+
+    with _opened(path) as (container, stream):
+        for key, wanted in groupby(sorted(pts), start):
+            yield from _answers(_frames(container, stream, key), wanted)
+
+
+def _answers(
+    frames: Iterator[tuple[VideoFrame, bool]], wanted: Iterable[int]
+) -> Iterator[tuple[int, np.ndarray | None, str]]:
+    """Pick the wanted frames, ascending, out of frames in presentation order."""
+    frame, damaged = next(frames, (None, False))
+    for time in wanted:
+        while frame is not None and (frame.pts is None or frame.pts < time):
+            frame, damaged = next(frames, (None, False))
+        if frame is None or frame.pts != time:
+            yield time, None, "missing_frame"
+        else:
+            picture = None if damaged else _upright_or_none(frame)
+            yield time, picture, "corrupt_frame" if picture is None else ""
+
+
+def _frames(container: Any, stream: Any, start: int) -> Iterator[tuple[VideoFrame, bool]]:
+    """Yield frames from the key frame at `start` on, each with whether it is damaged or built on one that is.
+
+    After a packet that cannot be decoded nothing comes up to the next key frame: it would be built on nothing.
+    """
+    damaged = False
+    for frame in _decoded(stream, _packets(container, stream, start)):
+        damaged = frame.is_corrupt or (damaged and not frame.key_frame)
+        yield frame, damaged
+
+
+def _packets(container: Any, stream: Any, start: int) -> Iterator[Any]:
+    """Yield the packets from `start` to where the container can be read; empty ones would end the decoding."""
     try:
-        container = _open(path)
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError("unreadable", _explain(error)) from None
-    with container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1
-        frames: Iterator[VideoFrame] = iter(())
-        frame: Any = None
-        for wanted in sorted(pts):
-            keys_before = bisect_right(key_pts, wanted)
-            # Where an edit list hides the first key frame, the seek finds it by itself.
-            start = key_pts[keys_before - 1] if keys_before else min(pts)
-            try:
-                if frame is None or frame.pts < start:
-                    container.seek(start, stream=stream)
-                    frames = container.decode(stream)
-                    frame = next(frames)
-                while frame.pts is None or frame.pts < wanted:
-                    frame = next(frames)
-            except (av.FFmpegError, StopIteration):
-                frame = None
-            if frame is None or frame.pts != wanted:
-                yield wanted, None, "missing_frame"
-            elif frame.is_corrupt:
-                yield wanted, None, "corrupt_frame"
-            else:
-                yield wanted, upright(frame), ""
+        container.seek(start, stream=stream)
+        yield from (packet for packet in container.demux(stream) if packet.size)
+    except BAD_CONTENT:
+        return
+
+
+def _decoded(stream: Any, packets: Iterator[Any]) -> Iterator[VideoFrame]:
+    broken = False
+    for packet in packets:
+        if broken and not packet.is_keyframe:
+            continue
+        try:
+            frames = packet.decode()
+            broken = False
+        except BAD_CONTENT:
+            frames = _held_back(stream)
+            stream.codec_context.flush_buffers()
+            broken = True
+        yield from frames
+    yield from _held_back(stream)
+
+
+def _held_back(stream: Any) -> list[VideoFrame]:
+    """Return the frames that the decoder has ready, but kept for their order."""
+    try:
+        return stream.codec_context.decode(None)
+    except BAD_CONTENT:
+        return []
+
+
+def _upright_or_none(frame: VideoFrame) -> np.ndarray | None:
+    try:
+        return upright(frame)
+    except BAD_CONTENT:  # a pixel format, or a change of size, that cannot be converted
+        return None
 
 
 def upright(frame: VideoFrame) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""audit: what gives the label away without a look at the face, and what each step lost. `python -m stages.audit`."""
+"""audit: what gives the label away without a look at the face, what is shared between splits and datasets, and what
+each step lost. `python -m stages.audit`."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from pydantic import Field
@@ -10,6 +10,10 @@ from pydantic import Field
 from pipeline import params, provenance, shortcuts, tables
 from pipeline.errors import exit_on_user_error
 from pipeline.files import folder_of_each, whole_or_absent
+
+DATA = Path("data")
+BUILT_IN = DATA / "synthesize"
+TIED = (("test", "train"), ("test", "val"), ("val", "train"))
 
 
 class Params(params.Section):
@@ -21,28 +25,56 @@ class Params(params.Section):
 
 
 def main() -> None:
-    """Write data/audit/shortcuts.parquet and reports/metrics/data.json."""
+    """Write data/audit/shortcuts.parquet, data/audit/leaks.parquet and reports/metrics/data.json."""
     knobs = params.load_section(Params, "audit")
-    keys = list(params.load_datasets())
-    folder = {stage: folder_of_each(Path("data") / stage, keys) for stage in ("index", "split", "extract")}
-    found, summary = [], {}
-    for key in keys:
-        videos = tables.read(folder["index"][key] / "videos.parquet", tables.VIDEOS, ["video", *shortcuts.COLUMNS])
+    entries = params.load_datasets()
+    folder = {stage: folder_of_each(DATA / stage, entries) for stage in ("index", "split", "extract", "shard")}
+    found, summary, linked = [], {}, {}
+    for key, entry in entries.items():
         assignments = tables.read(folder["split"][key] / "videos.parquet", tables.ASSIGNMENTS)
-        leaks = tables.read(folder["split"][key] / "leaks.parquet", tables.LEAKS)
-        filled = tables.read(folder["extract"][key] / "quotas.parquet", tables.FILLED)
-        usable = assignments[assignments.status == "ok"].merge(videos, on="video", validate="one_to_one")
-        rows = shortcuts.audit(usable, knobs.folds, knobs.bootstrap, knobs.seed)
+        usable = _usable(folder["index"][key], assignments)
+        linked[key] = _linked(usable, built_in=entry.root.is_relative_to(BUILT_IN))
+        rows = _shortcuts(usable, folder["extract"][key], folder["shard"][key], knobs)
         found += [{"dataset": key, **row} for row in rows]
         summary[key] = {
             "videos": {"usable": len(usable), "rejected": len(assignments) - len(usable)},
-            "frames": _frames(filled),
-            "shared_with_test": _shared_with_test(leaks),
-            "container": {name: _rounded(rows[0][name]) for name in ("auroc", "lower", "upper")},
+            "frames": _frames(tables.read(folder["extract"][key] / "quotas.parquet", tables.FILLED)),
+            "leaks": _leaks(tables.read(folder["split"][key] / "ties.parquet", tables.TIES)),
+            **{row["probe"]: _figures(row) for row in rows if row["feature"] == "all"},
         }
-    tables.write(Path("data/audit/shortcuts.parquet"), found, tables.SHORTCUTS, order=["dataset", "probe", "feature"])
+    # Whatever is trained on next: every dataset is asked what its test split shares with every other's train and val.
+    across = provenance.across(linked, learned=list(entries))
+    for key, videos in linked.items():
+        summary[key]["tied_datasets"] = _tied_datasets(videos, across[across.tested == key])
+    tables.write(DATA / "audit" / "shortcuts.parquet", found, tables.SHORTCUTS, ["dataset", "probe", "feature"])
+    tables.write(DATA / "audit" / "leaks.parquet", across, tables.ACROSS, ["tested", "learned", "kind", "node"])
     with whole_or_absent(Path("reports/metrics/data.json")) as part:
         part.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def _usable(index: Path, assignments: pd.DataFrame) -> pd.DataFrame:
+    """The usable videos: what the file says, what links them, and label, group and split."""
+    columns = ["video", *shortcuts.COLUMNS, *provenance.COLUMNS]
+    videos = tables.read(index / "videos.parquet", tables.VIDEOS, columns)
+    return assignments[assignments.status == "ok"].merge(videos, on="video", validate="one_to_one")
+
+
+def _linked(videos: pd.DataFrame, *, built_in: bool) -> pd.DataFrame:
+    """What ties videos across datasets: of the built-in ones content alone, because they name their recordings and
+    people as the published datasets do and mean others."""
+    links = videos[["video", "split", *provenance.COLUMNS]]
+    by_name = [column for column in provenance.COLUMNS if column not in provenance.LINKS["content"].columns]
+    return links.assign(**dict.fromkeys(by_name)) if built_in else links
+
+
+def _shortcuts(usable: pd.DataFrame, extract: Path, shard: Path, knobs: Params) -> list[shortcuts.Row]:
+    columns = ["video", "label", "group", "status", *shortcuts.CROP_COLUMNS]
+    frames = tables.read(extract / "frames.parquet", tables.FRAMES, columns)
+    samples = tables.read(shard / "samples.parquet", tables.SAMPLES, ["video", "bytes"])
+    crops = shortcuts.crops(frames, samples)
+    settings = (knobs.folds, knobs.bootstrap, knobs.seed)
+    container = shortcuts.audit("container", shortcuts.container_features(usable), usable, *settings)
+    return container + shortcuts.audit("picture", shortcuts.picture_features(crops), crops, *settings)
 
 
 def _frames(filled: pd.DataFrame) -> dict[str, int]:
@@ -53,14 +85,23 @@ def _frames(filled: pd.DataFrame) -> dict[str, int]:
     return counts | {"failed": int(filled.failed.sum())}
 
 
-def _shared_with_test(leaks: pd.DataFrame) -> dict[str, int]:
-    """Recordings, persons, ... that the test split shares with what the model learns from (train or val)."""
-    shared = leaks[(leaks.test > 0) & ((leaks.train > 0) | (leaks.val > 0))]
-    return {kind: int((shared.kind == kind).sum()) for kind in provenance.LINK_COLUMNS}
+def _leaks(ties: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Videos of one split that share a recording, a person, ... with videos of another, by kind."""
+    videos = ties.set_index(["kind", "split", "tied_to"]).videos
+    return {
+        kind: {f"{split}_to_{other}": int(videos[kind, split, other]) for split, other in TIED}
+        for kind in provenance.LINKS
+    }
 
 
-def _rounded(value: Any) -> float | None:
-    return None if pd.isna(value) else round(float(value), 3)
+def _tied_datasets(videos: pd.DataFrame, across: pd.DataFrame) -> dict[str, int]:
+    """Test videos that share something with what was learned from each other dataset; a video counts once."""
+    tied = provenance.links(videos[videos.split == "test"]).merge(across, on=["kind", "node"])
+    return {str(key): int(count) for key, count in tied.groupby("learned").video.nunique().items()}
+
+
+def _figures(row: shortcuts.Row) -> dict[str, float | None]:
+    return {name: None if pd.isna(row[name]) else round(row[name], 3) for name in ("auroc", "lower", "upper")}
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def main() -> None:
     root = params.load_dataset(key).root
     if not root.is_dir():
         raise UserError(f"datasets.{key}.root: there is no folder {root}; extract needs the raw videos that index saw")
-    index_columns = ["video", "path", "bytes", "sha256", "pts", "key_frames"]
+    index_columns = ["video", "media", "path", "images", "image_sha256", "bytes", "sha256", "pts", "key_frames"]
     index = tables.read(Path("data/index") / key / "videos.parquet", tables.VIDEOS, index_columns).set_index("video")
     group = tables.read(Path("data/split") / key / "videos.parquet", tables.ASSIGNMENTS).set_index("video").group
     ranked = tables.read(Path("data/reduce") / key / "frames.parquet", tables.RANKED)

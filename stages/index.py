@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline import indexing, machine, params, tables
+from pipeline import indexing, machine, params, recognition, tables
 from pipeline.engines import local_engine
-from pipeline.errors import exit_on_user_error
+from pipeline.errors import UserError, exit_on_user_error
 
 
 class Params(params.Section):
@@ -21,10 +21,18 @@ def main() -> None:
     key = params.dataset_key(sys.argv)
     out = Path("data/index") / key
     knobs = params.load_section(Params, "index", key)
-    with local_engine(machine.workers()) as run:
-        rows = indexing.index(key, params.load_dataset(key), knobs.min_frames, run)
+    try:
+        tree = recognition.recognise(key, params.load_dataset(key))
+    except UserError as error:
+        raise UserError(f"datasets.{key}: {error}") from None
+    if tree.lists.missing:
+        raise UserError(f"datasets.{key}: a published list is missing: {'; '.join(tree.lists.missing)}")
+    with local_engine(machine.workers(), indexing.TIMEOUT_S) as run:
+        rows = indexing.index(tree, knobs.min_frames, run, machine.cache_folder() / "index", f"index {key}")
     tables.write(out / "videos.parquet", rows, tables.VIDEOS, order=["video"])
-    tables.write(out / "findings.parquet", indexing.findings(key, rows), tables.FINDINGS, order=["code", "subject"])
+    tables.write(
+        out / "findings.parquet", indexing.findings(key, rows, tree), tables.FINDINGS, order=["code", "subject"]
+    )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def main() -> None:
     key = params.dataset_key(sys.argv)
     out = Path("data/reduce") / key
     knobs = params.load_section(Params, "reduce", key)
-    frames = tables.read(Path("data/flatten") / key / "frames.parquet", tables.FLAT)
+    frames = tables.read(Path("data/flatten") / key / "frames.parquet", tables.FLAT, categories=True)
     ranked = selection.rank(frames, knobs.seed)
     quotas = selection.quotas(ranked, knobs.quota.model_dump(), knobs.min_per_video.model_dump())
     short = quotas[quotas.quota > quotas.candidates]

@@ -44,8 +44,9 @@ def _read_datasets() -> list[Dataset]:
     stages = ("index", "split", "extract", "check", "shard", "evaluate")
     folder = {stage: folder_of_each(DATA / stage, entries) for stage in stages}
     shortcuts = tables.read(DATA / "audit" / "shortcuts.parquet", tables.SHORTCUTS)
-    time_stamps = ("pts", "key_frames")
-    video_columns = [name for name in tables.VIDEOS.names if name not in time_stamps]
+    across = tables.read(DATA / "audit" / "leaks.parquet", tables.ACROSS)
+    lists = ("images", "image_sha256", "pts", "key_frames")
+    video_columns = [name for name in tables.VIDEOS.names if name not in lists]
     datasets = []
     for key, entry in entries.items():
         found = [folder[stage][key] / "findings.parquet" for stage in ("index", "check")]
@@ -53,13 +54,14 @@ def _read_datasets() -> list[Dataset]:
             Dataset(
                 key=key,
                 built_in=entry.root.is_relative_to(BUILT_IN),
+                subset=entry.subset,
                 videos=tables.read(folder["index"][key] / "videos.parquet", tables.VIDEOS, video_columns),
                 findings=pd.concat([tables.read(path, tables.FINDINGS) for path in found], ignore_index=True),
                 assignments=tables.read(folder["split"][key] / "videos.parquet", tables.ASSIGNMENTS),
                 leaks=tables.read(folder["split"][key] / "leaks.parquet", tables.LEAKS),
-                frames=tables.read(
-                    folder["extract"][key] / "frames.parquet", tables.FRAMES, ["split", "label", "status", "reason"]
-                ),
+                ties=tables.read(folder["split"][key] / "ties.parquet", tables.TIES),
+                across=across[across.tested == key],
+                frames=tables.read(folder["extract"][key] / "frames.parquet", tables.FRAMES, facts.FRAME_COLUMNS),
                 filled=tables.read(folder["extract"][key] / "quotas.parquet", tables.FILLED),
                 samples=tables.read(folder["shard"][key] / "samples.parquet", tables.SAMPLES),
                 shards=folder["shard"][key],

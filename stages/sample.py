@@ -33,7 +33,9 @@ def main() -> None:
         Path("data/index") / key / "videos.parquet", tables.VIDEOS, ["video", "time_base", "frames", "pts"]
     )
     videos = assignments.merge(index, on="video", validate="one_to_one")
-    frames = selection.candidates(videos[videos.status == "ok"], knobs.every, knobs.count)
+    # As categories, because millions of rows repeat these names.
+    usable = videos[videos.status == "ok"].astype({"video": "category", "split": "category", "method": "category"})
+    frames = selection.candidates(usable, knobs.every, knobs.count)
 
     taken = frames.video.value_counts()
     videos["candidates"] = videos.video.map(taken).fillna(0).astype("int32")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fabricated_shards import picture
-from pipeline import metrics, tables
+from pipeline import metrics, provenance, tables
 from pipeline.files import sha256_of_text
 from pipeline.tars import write_tar
 
@@ -46,14 +46,16 @@ def write_project(root: Path, keys: list[str], *, pictures: bool = True, groups:
         _text(root / f"reports/train/plots/metrics/{name}.tsv", f"step\t{name.split('/')[1]}\n{rows}")
 
 
-def write_params(root: Path, keys: list[str], *, pictures: bool = True) -> None:
-    entries = "\n".join(f"  {key}: {{layout: ffpp, root: data/synthesize/ffpp}}" for key in keys)
+def write_params(root: Path, keys: list[str], *, pictures: bool = True, of: str = "root: data/synthesize/ffpp") -> None:
+    """Write params.yaml; `of` is what every entry of `datasets` says beside its layout."""
+    entries = "\n".join(f"  {key}: {{layout: ffpp, {of}}}" for key in keys)
     _text(root / "params.yaml", PARAMS.format(datasets=entries, pictures=str(pictures).lower(), trained=keys[0]))
 
 
 def write_dataset(data: Path, key: str, groups: int = 12, skill: float = 2.5) -> None:
     """Write the tables of one dataset: a real and two fakes in each of `groups` recordings, and two rejected files.
 
+    Neither file nor crops tell the label. One person is in a train and in a test recording, in every dataset the same.
     `skill` is how far the scores of fakes lie above those of reals, in standard deviations.
     """
     videos = _videos(key, groups)
@@ -65,9 +67,12 @@ def write_dataset(data: Path, key: str, groups: int = 12, skill: float = 2.5) ->
     assignments = videos[["video", "label", "method", "status", "reason"]].copy()
     assignments["group"] = videos.recording.where(videos.status == "ok", None)
     assignments["split"] = videos.official_split
+    assignments["split_by"] = videos.official_split.where(videos.official_split.isna(), "official")
     tables.write(data / "split" / key / "videos.parquet", assignments, tables.ASSIGNMENTS, ["video"])
-    leak = {"kind": "person", "node": "id<1>", "train": 4, "val": 0, "test": 3}
-    tables.write(data / "split" / key / "leaks.parquet", [leak], tables.LEAKS, ["kind", "node"])
+    split = usable.set_index("video").official_split
+    leaks, ties = provenance.leaks(usable, split), provenance.ties(usable, split)
+    tables.write(data / "split" / key / "leaks.parquet", leaks, tables.LEAKS, ["kind", "node"])
+    tables.write(data / "split" / key / "ties.parquet", ties, tables.TIES, ["kind", "split", "tied_to"])
 
     frames = _frames(assignments[assignments.status == "ok"])
     tables.write(data / "extract" / key / "frames.parquet", frames, tables.FRAMES, ["key"])
@@ -101,33 +106,46 @@ def _videos(key: str, groups: int) -> pd.DataFrame:
             name = ODD_NAME if group == 3 else f"{group:03d}"
             facts = {"width": 640, "height": 360, "frame_rate": 25.0, "time_base": 1 / 12800, "frames": frames}
             facts |= {"duration_s": frames / 25, "bit_rate": size * 200 / frames, "bytes": size, "audio_streams": 0}
-            facts |= {"container": "mp4", "codec": "h264", "pix_fmt": "yuv420p", "rotation": 0, "sha256": "0" * 64}
-            facts |= {"encoder": "x264 - core 165 - options: cabac=1 crf=23.0", "pts": [0, 1], "key_frames": [0]}
+            facts |= {"container": "mp4", "video_streams": 1, "codec": "h264", "profile": "High", "pix_fmt": "yuv420p"}
+            facts |= {"sample_aspect": "1:1", "rotation": 0, "color_range": "tv", "claimed_frames": frames, "gop": 12}
+            facts |= {"encoder": "x264 - core 165 - options: cabac=1 crf=23.0", "crf": 23.0}
+            facts |= {"pts": [0, 1], "key_frames": [0], "sha256": sha256_of_text(key, method, name)}
+            provenance_of = {"recording": f"{key}/{group}", "person": "corpus/id<1>" if group in (0, 3) else None}
             rows.append(
                 empty
                 | {"video": f"{key}/{method}/c23/{name}", "dataset": key, "path": f"{method}/{name}.mp4", "name": name}
-                | {"method": method, "compression": "c23", "label": label, "official_split": split, **facts}
-                | {"recording": f"{key} {group}", "status": "ok", "reason": "", "detail": ""}
+                | {"media": "video", "method": method, "compression": "c23", "label": label, "official_split": split}
+                | {"status": "ok", "reason": "", "detail": "", **facts, **provenance_of}
             )
     for name, reason in (("one frame", "too_short"), (f"{ODD_NAME}.txt", "stray")):
         rows.append(
             empty
             | {"video": f"{key}/youtube/c23/{name}", "dataset": key, "path": name, "name": name, "method": "youtube"}
-            | {"compression": "c23", "status": "rejected", "reason": reason, "detail": f"{name}: 1 of 2 frames"}
+            | {
+                "media": "video",
+                "compression": "c23",
+                "status": "rejected",
+                "reason": reason,
+                "detail": f"{name}: 1 of 2 frames",
+            }
         )
     return pd.DataFrame(rows, columns=tables.VIDEOS.names)
 
 
 def _frames(videos: pd.DataFrame) -> pd.DataFrame:
     empty = {field.name: None if field.nullable else 0 for field in tables.FRAMES} | {"recipe": "test", "time_s": 0.0}
+    random = np.random.default_rng(0)
     rows = []
     for number, video in enumerate(videos.to_dict("records")):
         known = {name: video[name] for name in ("video", "split", "label", "method", "group")}
+        face = int(random.integers(60, 120))
+        crop = {"box_width": face, "box_height": face + 8, "crop_width": 2 * face, "crop_height": 2 * face}
         for frame in range(FRAMES + 1):
             status = "kept" if frame < FRAMES else "failed" if number % 5 == 0 else "surplus"
             name = f"{video['video'].replace('/', '__')}__f{frame:06d}"
             row = known | {"key": name, "frame": frame * 10, "status": status}
-            rows.append(empty | row | {"reason": "no_face" if status == "failed" else ""})
+            seen = crop | {"faces": 1, "probability": random.uniform(0.95, 1), "sharpness": random.uniform(80, 160)}
+            rows.append(empty | row | ({"reason": "no_face"} if status == "failed" else {"reason": ""} | seen))
     return pd.DataFrame(rows)[tables.FRAMES.names]
 
 
@@ -149,7 +167,7 @@ def _quotas(frames: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _samples(folder: Path, key: str, frames: pd.DataFrame) -> pd.DataFrame:
     rows = frames[["key", "video", "split", "label", "method", "group", "frame", "time_s"]].sort_values("key")
-    jpegs = [picture(row.label, number) for number, row in enumerate(rows.itertuples())]
+    jpegs = [picture(tables.REAL, number) for number in range(len(rows))]  # of fakes too: no size tells the label
     offsets = write_tar(folder / "all-000000.tar", [(f"{number}.jpg", jpeg) for number, jpeg in enumerate(jpegs)])
     rows = rows.assign(
         dataset=key, shard="all-000000.tar", offset=offsets, bytes=[len(jpeg) for jpeg in jpegs], sha256="0" * 64

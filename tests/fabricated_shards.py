@@ -41,7 +41,7 @@ def write_dataset(
                 group = f"{key}:{split}:{number}"
                 assignments.append(
                     {"video": video, "label": label, "method": method, "group": group, "split": split}
-                    | {"status": "ok", "reason": ""}
+                    | {"split_by": "official", "status": "ok", "reason": ""}
                 )
                 for frame in range(frames):
                     name = f"{key}__{method}__native__{split}{number}__f{frame:06d}"

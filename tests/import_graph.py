@@ -31,6 +31,8 @@ def _file_of(name: str) -> str | None:
 
 def _imports(path: Path) -> list[str]:
     names = []
+    if "iter_modules(__path__)" in path.read_text():  # a package that loads whatever lies in its folder
+        names = [f"{'.'.join(path.relative_to(ROOT).parent.parts)}.{file.stem}" for file in path.parent.glob("*.py")]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]

@@ -34,7 +34,13 @@ def facts_of(root: Path) -> pd.DataFrame:
     for name in NAMES:
         path = root / f"{name}.mp4"
         facts = video.scan(path)
-        row = {"video": name, "path": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+        row = {
+            "video": name,
+            "media": "video",
+            "path": path.name,
+            "bytes": path.stat().st_size,
+            "sha256": sha256_of_file(path),
+        }
         rows.append(row | {"pts": np.array(facts["pts"]), "key_frames": np.array(facts["key_frames"]), "facts": facts})
     return pd.DataFrame(rows).set_index("video")
 

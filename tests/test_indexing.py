@@ -1,5 +1,6 @@
 import itertools
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from fabricated_videos import FAULTS, KEY, write_celeb_tree, write_video
-from pipeline import indexing, tables
+from pipeline import indexing, recognition, tables
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_file
 from pipeline.params import Dataset
@@ -16,10 +17,26 @@ Row = dict[str, Any]
 
 
 def index(root: Path, run: Any, layout: str = "celeb_df_v2", **asked: Any) -> dict[str, Row]:
-    rows = indexing.index(KEY, Dataset(layout=layout, root=root, **asked), 2, run)
+    return dict_of(index_and_findings(root, run, layout, **asked)[0])
+
+
+def index_and_findings(
+    root: Path, run: Any, layout: str = "celeb_df_v2", cache: Path | None = None, **asked: Any
+) -> tuple[list[Row], list[Row]]:
+    tree = recognition.recognise(KEY, Dataset(layout=layout, root=root, **asked))
+    with tempfile.TemporaryDirectory() as folder:
+        rows = indexing.index(tree, 2, run, cache or Path(folder), "index")
     assert len({row["path"] for row in rows}) == len({row["video"] for row in rows}) == len(rows)
     assert all(set(row) == set(tables.VIDEOS.names) for row in rows)
+    return rows, indexing.findings(KEY, rows, tree)
+
+
+def dict_of(rows: list[Row]) -> dict[str, Row]:
     return {row["path"]: row for row in rows}
+
+
+def scan(path: Path) -> Row:
+    return indexing.scan(indexing.Job("video", (str(path),)))
 
 
 def test_every_file_and_every_listed_video_has_a_row(celeb_tree: Path, in_process: Any) -> None:
@@ -32,7 +49,7 @@ def test_every_file_and_every_listed_video_has_a_row(celeb_tree: Path, in_proces
             ("ok", True, True),
             ("rejected", False, False),
         ]
-        assert (row["sha256"] is None) == (row["reason"] in ("missing", "label_conflict"))
+        assert (row["sha256"] is None) == (row["reason"] == "missing")
 
 
 def test_a_good_video_is_described(celeb_tree: Path, in_process: Any) -> None:
@@ -91,7 +108,7 @@ def test_a_name_that_is_no_text(tmp_path: Path, in_process: Any) -> None:
         Path(os.fsdecode(name)).write_bytes(b"x")
     except OSError:
         pytest.skip("this file system takes only UTF-8 names")
-    rows = indexing.index(KEY, Dataset(layout="celeb_df_v2", root=root), 2, in_process)
+    rows, _ = index_and_findings(root, in_process)
     tables.write(tmp_path / "videos.parquet", rows, tables.VIDEOS, order=["video"])
     read = tables.read(tmp_path / "videos.parquet", tables.VIDEOS)
     assert read[read.reason == "stray"].path.tolist() == [r"Celeb-real/id0_\udcff\udcfe.mp4"]
@@ -102,36 +119,72 @@ def test_two_files_for_one_video(tmp_path: Path, in_process: Any) -> None:
         (tmp_path / f"{split}.json").write_text("[]")
     for folder in ("raw", "c0"):
         write_video(tmp_path / f"original_sequences/youtube/{folder}/videos/000.mp4", 2)
-    with pytest.raises(UserError, match=r"c0/videos/000\.mp4 and .*raw/videos/000\.mp4 are the same video"):
+    with pytest.raises(UserError, match=r"c0/videos/000\.mp4 and .*raw/videos/000\.mp4 are the same file"):
         index(tmp_path, in_process, "ffpp")
 
 
 def test_a_fake_whose_original_is_not_there(tmp_path: Path, in_process: Any) -> None:
     root = write_celeb_tree(tmp_path / "celeb", faults=False)
     (root / "Celeb-real/id0_0001.mp4").unlink()
-    rows = list(index(root, in_process).values())
-    found = [row for row in indexing.findings(KEY, rows) if row["code"] == "original_missing"]
+    _, findings = index_and_findings(root, in_process)
+    found = [row for row in findings if row["code"] == "original_missing"]
     assert [row["subject"] for row in found] == ["Celeb-synthesis/id0_id1_0001.mp4"]
     assert "Celeb-real/id0_0001.mp4" in found[0]["detail"] and found[0]["severity"] == "note"
 
 
 def test_every_rejection_is_a_finding(celeb_tree: Path, in_process: Any) -> None:
-    found = indexing.findings(KEY, index(celeb_tree, in_process).values())
-    assert {row["subject"]: row["code"] for row in found} == FAULTS
-    assert {row["code"] for row in found if row["severity"] == "note"} == {"stray"}
+    _, found = index_and_findings(celeb_tree, in_process)
+    assert {row["subject"]: row["code"] for row in found if row["subject"] in FAULTS} == FAULTS
+    assert {row["code"] for row in found if row["severity"] == "note" and row["subject"] in FAULTS} == {"stray"}
 
 
 def test_a_scan_that_dies_is_a_row(celeb_tree: Path) -> None:
     def run(function: Callable[[Any], Any], jobs: Any) -> Any:
         for job in jobs:
-            yield job, MemoryError() if job.endswith("id0_0000.mp4") else function(job)
+            yield job, MemoryError() if job.paths[0].endswith("id0_0000.mp4") else function(job)
 
     row = index(celeb_tree, run)["Celeb-real/id0_0000.mp4"]
-    assert (row["status"], row["reason"], row["detail"]) == ("rejected", "scan_failed", "the scan died: MemoryError")
+    died = "the scan died twice: MemoryError"
+    assert (row["status"], row["reason"], row["detail"]) == ("rejected", "scan_failed", died)
+
+
+def test_a_scan_that_dies_once_is_tried_again(celeb_tree: Path) -> None:
+    died = []
+
+    def run(function: Callable[[Any], Any], jobs: Any) -> Any:
+        for job in jobs:
+            if job.paths[0].endswith("id0_0000.mp4") and not died:
+                died.append(job)
+                yield job, MemoryError()
+            else:
+                yield job, function(job)
+
+    assert index(celeb_tree, run)["Celeb-real/id0_0000.mp4"]["status"] == "ok" and len(died) == 1
+
+
+def test_only_new_and_changed_files_are_opened(tmp_path: Path, in_process: Any) -> None:
+    root = write_celeb_tree(tmp_path / "celeb", faults=False)
+    opened: list[str] = []
+
+    def run(function: Callable[[Any], Any], jobs: Any) -> Any:
+        jobs = list(jobs)
+        opened.extend(Path(job.paths[0]).name for job in jobs)
+        return in_process(function, jobs)
+
+    first, _ = index_and_findings(root, run, cache=tmp_path / "cache")
+    assert len(opened) == len(first) == 17
+    opened.clear()
+    assert index_and_findings(root, run, cache=tmp_path / "cache")[0] == first and opened == []
+    write_video(root / "Celeb-real/id0_0000.mp4", 30)
+    write_video(root / "Celeb-real/id5_0000.mp4", 19)
+    second = dict_of(index_and_findings(root, run, cache=tmp_path / "cache")[0])
+    assert sorted(opened) == ["id0_0000.mp4", "id5_0000.mp4"]
+    assert second["Celeb-real/id0_0000.mp4"]["frames"] == 30
+    assert list(second.values()) == index_and_findings(root, in_process)[0]
 
 
 def test_root_missing(tmp_path: Path, in_process: Any) -> None:
-    with pytest.raises(UserError, match=rf"datasets\.{KEY}\.root: there is no folder .*gone; link your copy there"):
+    with pytest.raises(UserError, match=r"there is no folder .*gone; link your copy there"):
         index(tmp_path / "gone", in_process)
 
 
@@ -139,7 +192,7 @@ def test_tree_of_another_layout(celeb_tree: Path, tmp_path: Path, in_process: An
     for split in ("train", "val", "test"):
         (tmp_path / f"{split}.json").write_text("[]")
     (tmp_path / "Celeb-real").symlink_to(celeb_tree / "Celeb-real")
-    with pytest.raises(UserError, match=r"no file below .* fits the layout ffpp"):
+    with pytest.raises(UserError, match=r"no file below .* fits the layout ffpp; it fits .*celeb_df_v2"):
         index(tmp_path, in_process, "ffpp")
 
 
@@ -162,7 +215,7 @@ TRAPS = {
 
 def test_trap_clips(clips: Path) -> None:
     for path in sorted((clips / "traps").iterdir()):
-        row = indexing.scan_file(str(path))
+        row = scan(path)
         assert row.get("reason", row.get("frames")) == TRAPS.get(path.name, row.get("reason", row.get("frames"))), (
             path.name
         )
@@ -174,11 +227,11 @@ def test_trap_clips(clips: Path) -> None:
 
 @pytest.mark.parametrize(("name", "rotation"), [("rotated_90.mov", 90), ("rotated_180.mov", 180), ("av1.mkv", 0)])
 def test_rotation_of_trap_clips(clips: Path, name: str, rotation: int) -> None:
-    assert indexing.scan_file(str(clips / "traps" / name))["rotation"] == rotation
+    assert scan(clips / "traps" / name)["rotation"] == rotation
 
 
 def test_face_clips(clips: Path) -> None:
-    frames = {path.name: indexing.scan_file(str(path)) for path in sorted((clips / "faces").iterdir())}
+    frames = {path.name: scan(path) for path in sorted((clips / "faces").iterdir())}
     assert frames["office_720p.264"]["reason"] == "no_timestamps"
     counts = {name: row["frames"] for name, row in frames.items() if name != "office_720p.264"}
     assert counts == {

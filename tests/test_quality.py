@@ -21,7 +21,8 @@ def clean() -> SimpleNamespace:
     for split, label in CELLS:
         for number in range(2):
             name = f"{split}{label}{number}"
-            videos.append({"video": name, "label": label, "split": split, "group": f"group of {name}"})
+            by = "carved" if split == "val" else "official"
+            videos.append({"video": name, "label": label, "split": split, "split_by": by, "group": f"group of {name}"})
             for frame in range(4):
                 status = ("kept", "kept", "failed", "unused")[frame]
                 row = {
@@ -118,8 +119,20 @@ PLANTS: dict[str, tuple[Callable[[SimpleNamespace], None], dict[str, list[str]]]
     "a video in no split": (put("videos", 0, "split", None), {"no_split": ["train00"]}),
     "a video in an unknown split": (put("videos", 0, "split", "dev"), {"no_split": ["train00"]}),
     "a video without a group": (put("videos", 0, "group", None), {"no_group": ["train00"]}),
-    "a group in train and val": (
+    "a group in train and carved val": (
         put("videos", 4, "group", "group of train00"),
+        {"group_in_two_splits": ["group of train00"]},
+    ),
+    "a group in train and listed val": (
+        both(put("videos", 4, "group", "group of train00"), put("videos", 4, "split_by", "official")),
+        {},
+    ),  # the lists' doing: split counts it
+    "a group in carved val and listed test": (
+        put("videos", 8, "group", "group of val00"),
+        {"group_in_two_splits": ["group of val00"]},
+    ),
+    "a group in train and carved test": (
+        both(put("videos", 8, "group", "group of train00"), put("videos", 8, "split_by", "carved")),
         {"group_in_two_splits": ["group of train00"]},
     ),
     "a group in train and test": (

@@ -27,6 +27,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         "findings": ("index/one/findings", tables.FINDINGS),
         "assignments": ("split/one/videos", tables.ASSIGNMENTS),
         "leaks": ("split/one/leaks", tables.LEAKS),
+        "ties": ("split/one/ties", tables.TIES),
         "frames": ("extract/one/frames", tables.FRAMES),
         "filled": ("extract/one/quotas", tables.FILLED),
         "samples": ("shard/one/samples", tables.SAMPLES),
@@ -34,17 +35,18 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         "metrics": ("evaluate/one/metrics", tables.METRICS),
     }
     read = {name: tables.read(data / f"{path}.parquet", schema) for name, (path, schema) in known.items()}
-    probe = {"dataset": "one", "probe": "container", "videos": 36, "groups": 12}
-    shortcuts = pd.DataFrame(
-        [
-            probe | {"feature": "all", "auroc": 0.52, "lower": 0.4, "upper": 0.6},
-            probe | {"feature": "bytes", "auroc": 0.5, "lower": 0.4, "upper": 0.6},
-            probe | {"feature": "encoder.crf", "auroc": 0.55, "lower": 0.4, "upper": 0.7},
-        ]
-    )
+    probed = {
+        "container": [("all", 0.52, 0.4, 0.6), ("bytes", 0.5, 0.4, 0.6), ("encoder.crf", 0.55, 0.4, 0.7)],
+        "picture": [("all", 0.62, 0.55, 0.7), ("sharpness", 0.61, 0.52, 0.7), ("jpeg_bytes", 0.45, 0.3, 0.6)],
+    }
+    figures = ["feature", "auroc", "lower", "upper"]
+    parts = [pd.DataFrame(rows, columns=figures).assign(probe=probe) for probe, rows in probed.items()]
+    shortcuts = pd.concat(parts, ignore_index=True).assign(dataset="one", videos=36, groups=12)
     return Dataset(
         key="one",
         built_in=True,
+        subset=None,
+        across=pd.DataFrame(columns=tables.ACROSS.names),
         shards=data / "shard/one",
         verdict={"passed": True, "rules": 3},
         shortcuts=shortcuts,
@@ -121,28 +123,73 @@ def test_every_rejected_video_is_named_with_its_reason(dataset: Dataset):
     assert rows[1]["items"] == [("one/youtube/c23/one frame", "one frame: 1 of 2 frames")]
 
 
-def test_leaks_say_which_splits_they_tie(dataset: Dataset):
-    (row,) = facts.leaks(dataset)
-    assert (row["train_test"], row["val_test"], row["train_val"], row["with_test"]) == (1, 0, 0, 1)
+def test_ties_say_how_many_videos_of_which_splits_and_by_what(dataset: Dataset):
+    rows = {row["kind"]: row for row in facts.ties(dataset)}
+    assert list(rows) == ["target_person", "person"]
+    assert [rows["person"][name] for name in ("test_to_train", "test_to_val", "val_to_train")] == [3, 0, 0]
+    assert rows["person"]["items"] == [("corpus/id<1>", "3 of train, 3 of test")]
+
+
+ACROSS = {"kind": "recording", "node": "corpus/7", "learned": "other", "tested": "one"}
+ACROSS |= {"learned_videos": 4, "tested_videos": 2}
+
+
+def test_ties_across_name_the_other_dataset(dataset: Dataset):
+    rows = pd.DataFrame([ACROSS, ACROSS | {"node": "corpus/8"}, ACROSS | {"learned": "another", "kind": "content"}])
+    found = facts.ties_across(replace(dataset, across=rows))
+    assert [(row["learned"], row["kind"], len(row["items"])) for row in found] == [
+        ("another", "content", 1),
+        ("other", "recording", 2),
+    ]
+    assert found[1]["items"][0] == ("corpus/7", "4 of other, 2 of test here")
 
 
 @pytest.mark.parametrize(
     ("ends", "verdict"),
     [((0.4, 0.6), "clean"), ((0.51, 0.9), "tells"), ((0.1, 0.4), "below"), ((None, None), "unknown")],
 )
-def test_container_in_words(dataset: Dataset, ends: tuple, verdict: str):
-    rows = dataset.shortcuts.assign(lower=ends[0], upper=ends[1])
-    found = facts.container(replace(dataset, shortcuts=rows))
-    assert found["verdict"] == verdict
-    assert ("container alone tells" in found["words"]) == (verdict == "tells")
+def test_probes_in_words_and_more_than_chance_is_a_fault_of_the_container_alone(
+    dataset: Dataset, ends: tuple, verdict: str
+):
+    told = replace(dataset, shortcuts=dataset.shortcuts.assign(lower=ends[0], upper=ends[1]))
+    container, picture = facts.container(told), facts.picture(told)
+    assert container["verdict"] == picture["verdict"] == verdict
+    assert ("a fault" in container["words"]) == (verdict == "tells")
+    assert "fault" not in picture["words"]
 
 
-def test_container_facts_come_with_typical_values(dataset: Dataset):
-    features = facts.container(dataset)["features"]
-    assert [row["feature"] for row in features] == ["encoder.crf", "bytes"]
-    assert (features[0]["real"], features[0]["fake"]) == ("23.0", "23.0")
+def test_probes_show_their_own_figures_and_features(dataset: Dataset):
+    container, picture = facts.container(dataset), facts.picture(dataset)
+    assert (container["value"], picture["value"]) == (0.52, 0.62)
+    assert [row["feature"] for row in container["features"]] == ["encoder.crf", "bytes"]
+    assert [(row["feature"], row["tells"]) for row in picture["features"]] == [
+        ("sharpness", True),
+        ("jpeg_bytes", False),
+    ]
+
+
+def test_features_come_with_typical_values(dataset: Dataset):
+    crf, size = facts.container(dataset)["features"]
+    assert (crf["real"], crf["fake"]) == ("23.0", "23.0")
     reals = dataset.videos[dataset.videos.label == tables.REAL]
-    assert features[1]["real"] == f"{float(reals.bytes.median()):,.6g}"
+    assert size["real"] == f"{float(reals.bytes.median()):,.0f}"
+    kept = dataset.frames[(dataset.frames.status == "kept") & (dataset.frames.label == tables.FAKE)]
+    sharpness, _ = facts.picture(dataset)["features"]
+    assert sharpness["fake"] == f"{kept.groupby('video').sharpness.median().median():,.6g}"
+
+
+def test_a_fact_that_most_videos_do_not_state_is_typically_none(dataset: Dataset):
+    fakes = dataset.videos.label == tables.FAKE
+    told = dataset.videos.assign(color_space=dataset.videos.color_space.where(~fakes, "bt709"), gop=None)
+    alone = dataset.shortcuts.iloc[[1, 1]].assign(feature=["color_space", "gop"])
+    rows = pd.concat([dataset.shortcuts.iloc[[0]], alone])
+    space, gop = facts.container(replace(dataset, videos=told, shortcuts=rows))["features"]
+    assert (space["real"], space["fake"], gop["real"]) == ("none", "bt709", "none")
+
+
+@pytest.mark.parametrize(("value", "floor"), [(0.62, 0.62), (0.3, 0.5), (np.nan, None)])
+def test_the_floor_is_the_picture_figure_and_never_below_chance(dataset: Dataset, value: float, floor: float | None):
+    assert facts.picture(replace(dataset, shortcuts=dataset.shortcuts.assign(auroc=value)))["floor"] == floor
 
 
 def test_headline_equals_the_metrics_and_is_plain_json(dataset: Dataset):
@@ -159,11 +206,31 @@ def test_caveats_follow_the_facts(dataset: Dataset):
     said = " ".join(caveats([dataset], ["one"]))
     assert "Fewer than 30 provenance groups" in said and "one (3)" in said
     assert "people of the test videos" in said and "built-in forgeries" in said and "could not be scored" in said
-    assert "container alone" not in said
-    told = replace(dataset, shortcuts=dataset.shortcuts.assign(lower=0.9, upper=1.0), built_in=False)
+    assert "one (3 test videos tied to train, 0 to validation)" in said
+    assert "container alone" not in said and "groups were taken" not in said and "tied to:" not in said
+    told = replace(dataset, shortcuts=dataset.shortcuts.assign(lower=0.9, upper=1.0), built_in=False, subset=0.02)
     said = " ".join(caveats([told], ["other"]))
-    assert "container alone tells" in said
+    assert "container alone tells" in said and "one (2 % of the provenance groups)" in said
     assert "people of the test videos" not in said and "built-in" not in said
+
+
+def test_caveat_about_other_datasets_only_where_they_were_learned_from(dataset: Dataset):
+    tied = replace(dataset, across=pd.DataFrame([ACROSS]))
+    assert "that its test videos are tied to: one (recording, with other)." in " ".join(caveats([tied], ["other"]))
+    assert "tied to: " not in " ".join(caveats([tied], ["third"]))
+
+
+@pytest.mark.parametrize(
+    ("lower", "floor", "said"), [(0.7, 0.62, False), (0.62, 0.62, True), (0.6, 0.62, True), (0.6, 0.4, False)]
+)
+def test_caveat_when_the_model_is_not_above_the_picture_floor(dataset: Dataset, lower: float, floor: float, said: bool):
+    metrics = dataset.metrics.copy()
+    metrics.loc[metrics.metric == "auroc", ["value", "lower", "upper"]] = [0.9, lower, 0.95]
+    probed = dataset.shortcuts.assign(auroc=floor)
+    sentences = caveats([replace(dataset, metrics=metrics, shortcuts=probed)], ["one"])
+    assert any("does not lie above the picture floor" in sentence for sentence in sentences) == said
+    if said:
+        assert any(f"one ({lower:.3f} to 0.950, floor {floor:.3f})" in sentence for sentence in sentences)
 
 
 def test_sheet_is_even_spread_and_always_the_same(dataset: Dataset):
@@ -195,7 +262,9 @@ def test_figures_are_well_formed_and_escaped():
     for drawn in (
         figures.lines("a", title, series, figures.Axis(title), figures.Axis("y"), diagonal=True),
         figures.whiskers("b", title, [(title, 0.5, 0.4, 0.6), ("none", 0.7, None, None)]),
+        figures.whiskers("c", title, [(title, 0.5, 0.4, 0.6), ("none", 0.7, None, None)], [0.6, None]),
     ):
+        assert drawn.count('class="floor"') == ('title id="c"' in drawn)
         assert ElementTree.fromstring(drawn).find("title").text == title
         assert "<b>" not in drawn
 

@@ -1,5 +1,6 @@
 import random
 import re
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline import selection
 from pipeline.errors import UserError
+from pipeline.files import sha256_of_text
 
 # What a raw tree may hold: spaces, quotes, newlines, other scripts, dashes and dots in front, two cases.
 odd_names = st.text(st.sampled_from("abAB019-_.~%'\"\\ \n\t/éßЖ漢\U0001f600\0"), min_size=1, max_size=70)
@@ -57,6 +59,35 @@ def test_candidates_carry_the_stamps_of_their_frames() -> None:
     assert table.label.tolist() == [0, 0, 1, 1]
 
 
+@st.composite
+def indexed_videos(draw: st.DrawFn) -> pd.DataFrame:
+    """Up to 6 usable videos and images in index order, with irregular stamps; an image has no time base."""
+    rows = []
+    for number in range(draw(st.integers(1, 6))):
+        steps = draw(st.lists(st.integers(1, 5000), max_size=40))
+        pts = np.cumsum([draw(st.integers(-9, 9)), *steps])
+        time_base = draw(st.sampled_from([None, 1 / 30000, 0.04]))
+        rows.append((f"d/m/native/{number}", "train", number % 2, "m", len(pts), pts, time_base))
+    videos = pd.DataFrame(rows, columns=["video", "split", "label", "method", "frames", "pts", "time_base"])
+    return videos.astype({"frames": "Int32", "time_base": "float64"})
+
+
+@given(videos=indexed_videos(), rule=st.sampled_from([(1, None), (7, None), (None, 1), (None, 8)]))
+def test_candidates_are_what_a_plain_loop_gives(videos: pd.DataFrame, rule: tuple[int | None, int | None]) -> None:
+    expected = [
+        (row.video, row.split, row.label, row.method, frame, row.pts[frame], round(seconds, 6))
+        for row in videos.itertuples()
+        for frame in selection.frame_indices(row.frames, *rule).tolist()
+        for seconds in [(row.pts[frame] - row.pts[0]) * row.time_base]
+    ]
+    table = selection.candidates(videos.astype({"video": "category"}), *rule)
+    assert table.time_s.dtype == "float64" and table.pts.dtype == "int64" and table.frame.dtype == "int32"
+    plain = pd.DataFrame(expected, columns=table.columns).astype(table.dtypes.to_dict())
+    pd.testing.assert_frame_equal(table, plain, check_exact=True)
+    images = videos.video[videos.time_base.isna()]
+    assert (table.time_s.isna() == table.video.isin(images)).all()
+
+
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
@@ -97,6 +128,20 @@ def test_names_that_fall_together_are_refused(first: str, second: str) -> None:
     frames = pd.DataFrame({"video": [f"d/m/native/{first}", f"d/m/native/{second}"], "frame": [0, 0]})
     with pytest.raises(UserError, match=re.escape(repr(f"d/m/native/{first}"))):
         selection.flat_keys(frames)
+
+
+@given(numbers=st.lists(st.tuples(odd_names, st.integers(0, 2_000_000)), min_size=1, max_size=12), names=st.booleans())
+def test_keys_are_what_a_plain_loop_gives(numbers: list[tuple[str, int]], names: bool) -> None:
+    frames = pd.DataFrame(
+        [(f"d/m/c23/{len(name)} {name}", frame) for name, frame in numbers], columns=["video", "frame"]
+    )
+    frames.index = pd.RangeIndex(5, 5 + len(frames))
+    rows = zip(frames.video, frames.frame, strict=True)
+    expected = [f"{selection.flat_name(video)}__f{frame:06d}" for video, frame in rows]
+    if len({selection.flat_name(video).lower() for video in frames.video}) < frames.video.nunique():
+        return  # refused, see above
+    keys = selection.flat_keys(frames.astype({"video": "category"}) if names else frames)
+    assert keys.tolist() == expected and keys.index.equals(frames.index)
 
 
 def test_long_names_stay_apart() -> None:
@@ -144,6 +189,36 @@ def test_rank_is_a_fair_order_of_each_cell(frames: pd.DataFrame, seed: int, orde
     pd.testing.assert_frame_equal(
         ranked[columns].sort_values("key", ignore_index=True), again[columns].sort_values("key", ignore_index=True)
     )
+
+
+def plain_rank(frames: pd.DataFrame, seed: int) -> dict[str, tuple[int, int]]:
+    """Return key -> (turn, rank), said in the plainest way: sort, then count, three times."""
+    rows = sorted(frames.to_dict("records"), key=lambda row: sha256_of_text(seed, row["key"]))
+
+    def count(*names: str) -> list[int]:
+        seen: Counter[tuple[object, ...]] = Counter()
+        places = []
+        for row in rows:
+            group = tuple(row[name] for name in names)
+            places.append(seen[group])
+            seen[group] += 1
+        return places
+
+    rows = [row | {"turn": turn} for row, turn in zip(rows, count("video"), strict=True)]
+    rows.sort(key=lambda row: row["turn"])  # stable: in hash order where equal
+    rows = [row | {"place": place} for row, place in zip(rows, count("split", "label", "method"), strict=True)]
+    rows.sort(key=lambda row: (row["place"], sha256_of_text(seed, row["key"])))
+    return {row["key"]: (row["turn"], rank) for row, rank in zip(rows, count("split", "label"), strict=True)}
+
+
+@given(frames=flat_frames(), seed=st.integers(0, 3), names=st.booleans())
+def test_rank_is_what_plain_sorting_gives(frames: pd.DataFrame, seed: int, names: bool) -> None:
+    kinds = dict.fromkeys(["video", "split", "method"], "category" if names else "str")
+    ranked = selection.rank(frames.astype(kinds), seed)
+    assert ranked.key.tolist() == frames.key.tolist()
+    assert ranked.turn.dtype == "int32" and ranked["rank"].dtype == "int32"
+    expected = plain_rank(frames, seed)
+    assert [expected[key] for key in ranked.key] == list(zip(ranked.turn, ranked["rank"], strict=True))
 
 
 def test_another_seed_gives_another_order() -> None:

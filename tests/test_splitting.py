@@ -1,10 +1,13 @@
 import random
 
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.splitting import assign
+from pipeline import provenance
+from pipeline.splitting import assign, carving_kinds, tied_to_evaluation
+from pipeline.tables import SPLITS
 
 COLUMNS = ["video", "method", "official_split"]
 
@@ -17,7 +20,8 @@ def pools(
     rows, groups = [], {}
     for number in range(draw(st.integers(1, 14))):
         video = f"v{number}"
-        rows.append((video, draw(st.sampled_from(["real", "swap", "mask"])), draw(st.sampled_from(official))))
+        listed = draw(st.sampled_from(official if number else official[:1]))  # the first is listed, or none is
+        rows.append((video, draw(st.sampled_from(["real", "swap", "mask"])), listed))
         groups[video] = f"g{draw(st.integers(0, 8))}"
     return pd.DataFrame(rows, columns=COLUMNS), pd.Series(groups)
 
@@ -31,7 +35,7 @@ def test_validation_is_carved_in_whole_groups(
     pool: tuple[pd.DataFrame, pd.Series], validation: float, seed: int, order: random.Random
 ) -> None:
     videos, group = pool
-    split = assign(videos, group, validation, seed)
+    split = assign(videos, group, validation, 0.2, seed)
     official = videos.set_index("video").official_split
 
     assert split.index.tolist() == videos.video.tolist()
@@ -44,14 +48,14 @@ def test_validation_is_carved_in_whole_groups(
     assert not in_val & in_test
 
     rows = order.sample(range(len(videos)), len(videos))
-    again = assign(videos.iloc[rows], group, validation, seed)
+    again = assign(videos.iloc[rows], group, validation, 0.2, seed)
     assert again[split.index].equals(split)
 
 
 @given(pool=pools(), validation=shares, seed=seeds)
 def test_the_share_holds_for_every_makeup(pool: tuple[pd.DataFrame, pd.Series], validation: float, seed: int) -> None:
     videos, group = pool
-    split = assign(videos, group, validation, seed)
+    split = assign(videos, group, validation, 0.2, seed)
     free = videos[
         (videos.official_split == "train") & ~videos.video.map(group).isin(group[split[split == "test"].index])
     ]
@@ -76,22 +80,94 @@ def test_a_published_validation_list_is_obeyed(
     if "val" not in set(videos.official_split):
         videos.loc[len(videos)] = ["listed", "real", "val"]
         group = pd.concat([group, pd.Series({"listed": "own"})])
-    split = assign(videos, group, validation, seed)
+    split = assign(videos, group, validation, 0.2, seed)
     assert split.equals(videos.set_index("video").official_split)
+
+
+@given(pool=pools((None,)), share=shares, seed=seeds, order=st.randoms(use_true_random=False))
+def test_without_any_list_all_three_are_carved_in_whole_groups(
+    pool: tuple[pd.DataFrame, pd.Series], share: float, seed: int, order: random.Random
+) -> None:
+    videos, group = pool
+    split = assign(videos, group, 0.2, share, seed)
+    assert split.isin(["train", "val", "test"]).all()
+    assert (split.groupby(group).nunique() == 1).all()
+
+    makeup = videos.groupby(videos.video.map(group)).method.agg(lambda names: "+".join(sorted(set(names))))
+    split_of_group = split.groupby(group).first()
+    for _, members in makeup.groupby(makeup):
+        in_test = int((split_of_group[members.index] == "test").sum())
+        assert abs(in_test - share * len(members)) <= 1
+        assert in_test < len(members) and (in_test > 0) == (share > 0 and len(members) > 1)
+        left = len(members) - in_test
+        assert ((split_of_group[members.index] == "val").sum() > 0) == (left > 1)
+
+    rows = order.sample(range(len(videos)), len(videos))
+    assert assign(videos.iloc[rows], group, 0.2, share, seed)[split.index].equals(split)
+
+
+def people(*pairs: tuple[str, str | None]) -> pd.DataFrame:
+    """Return videos, each of its own recording, from (person shown, person whose face was put in)."""
+    videos = pd.DataFrame(pairs, columns=["person", "donor_person"], dtype=object).assign(
+        **dict.fromkeys(["donor_recording", "source_video", "donor_source_video", "sha256"])
+    )
+    return videos.assign(video=[f"v{row}" for row in videos.index], recording=[f"c/{row}" for row in videos.index])
+
+
+@pytest.mark.parametrize(
+    ("videos", "kind"),
+    [
+        # Ten pairs of people who swap among themselves; then everybody with their neighbour; then only nine people.
+        (people(*[(f"p{n}", f"q{n}") for n in range(10)], *[(f"q{n}", f"p{n}") for n in range(10)]), ["person"]),
+        (people(*[(f"p{n % 10}", f"p{(n + 1) % 10}") for n in range(20)]), ["target_person"]),
+        (people(*[(f"p{n % 9}", f"p{(n + 1) % 9}") for n in range(20)]), []),
+    ],
+)
+def test_persons_are_kept_apart_as_far_as_ten_groups_remain(videos: pd.DataFrame, kind: list[str]) -> None:
+    assert list(carving_kinds(videos)) == [*provenance.MATERIAL, *kind]
+
+
+@st.composite
+def linked_videos(draw: st.DrawFn) -> tuple[pd.DataFrame, pd.Series]:
+    """Videos with links of every kind, and a split for each."""
+    nodes = st.none() | st.sampled_from("abcdef")
+    size = draw(st.integers(1, 12))
+    rows = [{column: draw(nodes) for column in provenance.COLUMNS} for _ in range(size)]
+    videos = pd.DataFrame(rows, dtype=object).assign(video=[f"v{number}" for number in range(size)])
+    split = pd.Series([draw(st.sampled_from([*SPLITS, None])) for _ in range(size)], index=videos.video, dtype=object)
+    return videos, split
+
+
+kinds_of_links = st.lists(st.sampled_from(list(provenance.LINKS)), min_size=1, unique=True)
+
+
+@given(pool=linked_videos(), kinds=kinds_of_links, order=st.randoms(use_true_random=False))
+def test_nothing_is_tied_after_dropping_and_nothing_is_dropped_in_vain(
+    pool: tuple[pd.DataFrame, pd.Series], kinds: list[provenance.Kind], order: random.Random
+) -> None:
+    videos, split = pool
+    dropped = tied_to_evaluation(videos, split, kinds)
+    assert dropped.is_unique and "test" not in set(split[dropped]) and split[dropped].notna().all()
+    left = split.drop(dropped)
+    assert provenance.leaks(videos, left, kinds).empty
+    for video in dropped:  # any of them, put back, would tie two splits again
+        assert not provenance.leaks(videos, pd.concat([left, split[[video]]]), kinds).empty
+    rows = order.sample(range(len(videos)), len(videos))
+    assert set(tied_to_evaluation(videos.iloc[rows], split, kinds)) == set(dropped)
 
 
 def test_groups_that_are_added_or_gone_move_no_other() -> None:
     """Each group's place in the order is its own hash: one more group changes at most one other's split."""
     videos = pd.DataFrame([(f"v{number}", "real", "train") for number in range(41)], columns=COLUMNS)
     group = pd.Series({video: f"group of {video}" for video in videos.video})
-    all_of_them = assign(videos, group, 0.2, 0)
-    without_last = assign(videos.iloc[:-1], group, 0.2, 0)
+    all_of_them = assign(videos, group, 0.2, 0.2, 0)
+    without_last = assign(videos.iloc[:-1], group, 0.2, 0.2, 0)
     assert (all_of_them[without_last.index] != without_last).sum() <= 1
 
 
 def test_another_seed_carves_other_groups() -> None:
     videos = pd.DataFrame([(f"v{number}", "real", "train") for number in range(40)], columns=COLUMNS)
     group = pd.Series({video: video for video in videos.video})
-    first, second = (assign(videos, group, 0.2, seed) for seed in (0, 1))
+    first, second = (assign(videos, group, 0.2, 0.2, seed) for seed in (0, 1))
     assert (first == "val").sum() == (second == "val").sum() == 8
     assert not first.equals(second)

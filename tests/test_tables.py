@@ -41,6 +41,29 @@ def test_some_columns_only(tmp_path: Path) -> None:
     assert read.columns.tolist() == ["status", "video"]
 
 
+def test_names_as_categories(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet")
+    read = tables.read(path, tables.SAMPLED_VIDEOS, categories=True)
+    assert read.video.cat.categories.tolist() == ["a", "b"] and read.video.tolist() == ["a", "b"]
+    assert read.status.cat.categories.tolist() == ["ok", "rejected"] and pd.api.types.is_string_dtype(read.reason)
+    # Neither the order of the categories nor one that no row has shows in the bytes.
+    odd = read.astype(
+        {"video": pd.CategoricalDtype(["c", "b", "a"]), "status": pd.CategoricalDtype(["rejected", "ok"])}
+    )
+    for rows in (read, odd, odd[::-1]):
+        assert write(tmp_path / "again.parquet", rows).read_bytes() == path.read_bytes()
+
+
+def test_more_rows_than_are_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROW_GROUP", 3)
+    rows = [ROWS[0] | {"video": f"v{number}", "candidates": number} for number in (4, 0, 6, 2, 5, 1, 3)]
+    first = write(tmp_path / "first.parquet", rows)
+    assert pq.read_metadata(first).num_row_groups == 3
+    read = tables.read(first, tables.SAMPLED_VIDEOS, categories=True)
+    assert read.candidates.tolist() == list(range(7)) and read.video.tolist() == [f"v{number}" for number in range(7)]
+    assert write(tmp_path / "second.parquet", read[::-1]).read_bytes() == first.read_bytes()
+
+
 def test_rows_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
     first = write(tmp_path / "first.parquet").read_bytes()
     assert write(tmp_path / "second.parquet", ROWS[::-1]).read_bytes() == first

@@ -4,11 +4,12 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fabricated_videos import all_frames, picture, remux, write_video
-from pipeline import video
+from pipeline import tables, video
 
 
 def decode(path: Path, wanted: list[int]) -> dict[int, np.ndarray | None]:
@@ -127,6 +128,152 @@ def test_scan_of_sound_alone(tmp_path: Path) -> None:
     with pytest.raises(video.VideoError) as caught:
         video.scan(tmp_path / "a.mp4")
     assert caught.value.reason == "no_video_stream"
+
+
+TRAPS: dict[str, dict[str, Any]] = {
+    "av1.mkv": {"frames": 125, "codec": "av1", "profile": "Main", "width": 640, "height": 360, "claimed_frames": None},
+    "bt709_full_range.mp4": {
+        "frames": 30,
+        "color_space": "bt709",
+        "color_range": "pc",
+        "color_primaries": "bt709",
+        "color_transfer": "bt709",
+        "crf": 18.0,
+    },
+    "corrupted_packet.mp4": {"frames": 50, "claimed_frames": 50, "gop": 50, "key_frames": [0], "frame_rate": 10.0},
+    "h264_10bits.mp4": {"frames": 30, "codec": "h264", "profile": "High 10", "pix_fmt": "yuv420p10le"},
+    "one_pixel.mp4": {"frames": 5, "width": 1, "height": 1, "pix_fmt": "yuv444p", "sample_aspect": None},
+    "rotated_90.mov": {"frames": 3, "rotation": 90, "encoder": None, "crf": None, "color_primaries": "bt709"},
+    "rotated_180.mov": {"frames": 3, "rotation": 180},
+    "sample_aspect_2by3.mp4": {"frames": 60, "sample_aspect": "2:3", "audio_streams": 1, "audio_codec": "aac"},
+    "theora_empty_packets.ogv": {
+        "frames": 752,
+        "codec": "theora",
+        "container": "ogg",
+        "gop": 12,
+        "sample_aspect": "1:1",
+    },
+    "two_video_streams.mp4": {
+        "frames": 325,
+        "video_streams": 2,
+        "width": 320,
+        "height": 180,
+        "audio_streams": 2,
+        "gop": 202,
+        "key_frames": [0, 202],
+    },
+    "unordered_pts.mov": {"frames": 4, "width": 50, "height": 50, "pts": [0, 512, 1024, 1536]},
+}
+
+
+def test_scan_tells_the_facts_of_every_trap(clips: Path) -> None:
+    there = {path.name for path in (clips / "traps").iterdir()}
+    assert there == {*TRAPS, "empty_file.webm"}
+    with pytest.raises(video.VideoError) as caught:
+        video.scan(clips / "traps" / "empty_file.webm")
+    assert caught.value.reason == "empty_file"
+    for name, expected in TRAPS.items():
+        facts = video.scan(clips / "traps" / name)
+        columns = tables.VIDEOS.names
+        wanted = columns[columns.index("container") : columns.index("key_frames") + 1]
+        assert facts.keys() == set(wanted)
+        assert {key: facts[key] for key in expected} == expected, name
+
+
+def test_a_raw_stream_has_no_time_stamps(clips: Path) -> None:
+    with pytest.raises(video.VideoError) as caught:
+        video.scan(clips / "faces/office_720p.264")
+    assert caught.value.reason == "no_timestamps"
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
+def test_scan_reads_what_x264_was_told(tmp_path: Path, suffix: str) -> None:
+    facts = video.scan(write_video(tmp_path / f"a.{suffix}", 30, gop=12))
+    assert facts["encoder"].startswith("x264 - core") and "keyint=12" in facts["encoder"]
+    assert (facts["crf"], facts["gop"], facts["frames"]) == (20.0, 12, 30)
+    assert facts["claimed_frames"] == (None if suffix == "mkv" else 30)
+    assert facts["profile"] == "High"
+
+
+@pytest.mark.parametrize("options", [{"qp": "30"}, {"b": "200000"}])
+def test_no_rate_factor_where_x264_used_none(tmp_path: Path, options: dict[str, str]) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(1, 64, 48), format="rgb24")))
+        container.mux(stream.encode())
+    facts = video.scan(tmp_path / "a.mp4")
+    assert "rc=" in facts["encoder"] and facts["crf"] is None
+
+
+def test_settings_that_stand_in_the_header_are_found(tmp_path: Path) -> None:
+    """Some writers move x264's message from the first packet to the codec's header (extradata)."""
+    whole = write_video(tmp_path / "a.mkv", 20)
+    with av.open(str(whole)) as old, av.open(str(tmp_path / "moved.mkv"), "w") as new:
+        source = old.streams.video[0]
+        target = new.add_stream_from_template(source)
+        for number, packet in enumerate(old.demux(source)):
+            if packet.size and number == 0:
+                content = bytes(packet)
+                length = int.from_bytes(content[:4], "big") + 4
+                assert b"x264 - core" in content[:length]
+                message, rest = content[:length], av.Packet(content[length:])
+                target.codec_context.extradata = bytes(source.codec_context.extradata) + message
+                rest.pts, rest.dts, rest.is_keyframe, rest.stream = packet.pts, packet.dts, True, target
+                rest.time_base = packet.time_base
+                new.mux(rest)
+            elif packet.size:
+                packet.stream = target
+                new.mux(packet)
+    facts = video.scan(tmp_path / "moved.mkv")
+    assert facts["encoder"] == video.scan(whole)["encoder"] and facts["crf"] == 20.0
+
+
+def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "a.mp4", 20)
+    with av.open(str(whole)) as old, av.open(str(tmp_path / "b.mp4"), "w") as new:
+        cover: Any = new.add_stream("mjpeg", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        source = old.streams.video[0]
+        target = new.add_stream_from_template(source)
+        new.mux(cover.encode(av.VideoFrame.from_ndarray(picture(1, 32, 32), format="rgb24")))
+        for packet in old.demux(source):
+            if packet.size:
+                packet.stream = target
+                new.mux(packet)
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        assert len(container.streams.video) == 2
+    facts = video.scan(tmp_path / "b.mp4")
+    assert (facts["frames"], facts["width"], facts["video_streams"]) == (20, 64, 1)
+    for got in decode(tmp_path / "b.mp4", facts["pts"]).values():
+        assert got is not None and got.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nsound.mp4\n#EXT-X-ENDLIST\n",
+        b"ffconcat version 1.0\nfile sound.mp4\n",
+        b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=-\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        b"text, and nothing else\n" * 100,
+    ],
+)
+def test_a_list_of_other_files_is_not_followed(tmp_path: Path, content: bytes) -> None:
+    write_video(tmp_path / "sound.mp4", 20)
+    (tmp_path / "list.mp4").write_bytes(content)
+    with pytest.raises(video.VideoError) as caught:
+        video.scan(tmp_path / "list.mp4")
+    assert caught.value.reason == "unreadable"
+
+
+@pytest.mark.parametrize("name", ["concat:sound.mp4", "-i", "%03d.mp4", "http:x.mp4", "new\nline.mp4", "\udcff.mp4"])
+def test_a_name_is_only_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    write_video(tmp_path / "sound.mp4", 20).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    facts = video.scan(Path(name))
+    assert facts["frames"] == 20
+    assert len(list(video.decode(Path(name), facts["pts"][:3], [0]))) == 3
 
 
 # --- decode ----------------------------------------------------------------------------------------------------------
@@ -260,8 +407,68 @@ def test_real_clips_decode_exactly(clips: Path, name: str) -> None:
         assert got is not None and np.array_equal(got, whole[pts_])
 
 
-def test_a_corrupt_clip_gives_pictures_up_to_the_damage(clips: Path) -> None:
+def test_a_corrupt_clip_gives_the_pictures_before_the_damage(clips: Path) -> None:
+    """The packet of frame 30 cannot be decoded, and no key frame follows.
+
+    Frames 0 to 28 come from packets before it. So does frame 32, but the decoder says that it is damaged. Skipping the
+    packet would give 49 pictures, the later ones built on nothing.
+    """
     path = clips / "traps/corrupted_packet.mp4"
-    got = decode(path, video.scan(path)["pts"])
-    fine = [number for number, picture in enumerate(got.values()) if picture is not None]
-    assert 25 <= len(fine) < 50 and fine == list(range(len(fine)))
+    facts = video.scan(path)
+    answers = list(video.decode(path, facts["pts"], [facts["pts"][index] for index in facts["key_frames"]]))
+    assert [pts for pts, _, _ in answers] == facts["pts"]
+    reasons = [reason for _, _, reason in answers]
+    assert reasons == [""] * 29 + ["missing_frame"] * 3 + ["corrupt_frame"] + ["missing_frame"] * 17
+
+
+def test_what_a_frame_answers_depends_on_no_other_frame(clips: Path) -> None:
+    path = clips / "traps/corrupted_packet.mp4"
+    facts = video.scan(path)
+    whole = {pts: (got, reason) for pts, got, reason in video.decode(path, facts["pts"], [facts["pts"][0]])}
+    for number in (0, 13, 28, 29, 32, 33, 49):
+        ((pts, got, reason),) = video.decode(path, [facts["pts"][number]], [facts["pts"][0]])
+        assert reason == whole[pts][1] and np.array_equal(got, whole[pts][0])
+
+
+def test_empty_packets_do_not_end_the_decoding(clips: Path) -> None:
+    """In Theora an empty packet says: the same picture once more."""
+    path = clips / "traps/theora_empty_packets.ogv"
+    pts = video.scan(path)["pts"]
+    got = decode(path, pts)
+    assert len(got) == 752 and all(picture is not None for picture in got.values())
+    assert np.array_equal(got[pts[400]], decode(path, [pts[400]])[pts[400]])
+
+
+def test_pictures_built_on_a_damaged_one_are_damaged(tmp_path: Path) -> None:
+    """The decoder tells of the damaged picture alone; those that refer to it come wrong, without a word."""
+    path = write_video(tmp_path / "a.mp4", 36, size=(320, 240), gop=12, b_frames=0)
+    whole = all_frames(path)
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    position, size = packets[15]
+    content[position + 40 : position + size] = b"\xff" * (size - 40)
+    path.write_bytes(content)
+    facts = video.scan(path)
+    pts = facts["pts"]
+    plain = all_frames(path)
+    assert not any(np.array_equal(plain[time], whole[time]) for time in pts[15:24])
+    answers = list(video.decode(path, pts, [pts[index] for index in facts["key_frames"]]))
+    assert [reason for _, _, reason in answers] == [""] * 15 + ["corrupt_frame"] * 9 + [""] * 12
+    for time, got, _ in answers:
+        assert got is None or np.array_equal(got, whole[time])
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_damage_anywhere_gives_an_answer_for_every_frame(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    path = write_video(tmp_path_factory.mktemp("damaged") / "a.mp4", 24, gop=8, movflags="faststart")
+    facts = video.scan(path)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"mdat") + 8
+    for _ in range(20):
+        content[int(chance.integers(start, len(content)))] = int(chance.integers(256))
+    path.write_bytes(content)
+    answers = list(video.decode(path, facts["pts"], [facts["pts"][index] for index in facts["key_frames"]]))
+    assert [pts for pts, _, _ in answers] == facts["pts"]
+    assert all((got is None) == (reason in ("missing_frame", "corrupt_frame")) for _, got, reason in answers)

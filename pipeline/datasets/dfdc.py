@@ -1,63 +1,115 @@
-"""DFDC (Dolhansky et al., 2020): training parts with a metadata.json each, and a test folder with labels.csv.
+"""DFDC, the Deepfake Detection Challenge dataset (Dolhansky et al., arXiv:2006.07397), and Kaggle's samples of it.
 
-`metadata.json` maps file -> {label: REAL|FAKE, split, original}; an original lies in the same part. `labels.csv` has
-the columns filename,label with 1 = fake. Manipulation methods and persons are not published.
+`dfdc_train_part_<n>/` and Kaggle's `train_sample_videos/` hold videos beside a metadata.json, which maps file ->
+{label: REAL|FAKE, split, original}; an original lies in the same folder. `test/labels.csv` has the columns
+filename,label with 1 = fake. Kaggle's `test_videos/` have no labels. Methods and persons are not published, and up to
+two actors are seen, of whom one may be forged.
+
+A copy may hold any of these. The sample repeats videos of the parts under the same file names: the name of a video
+holds its folder, its recording does not, so that copies are tied.
 """
 
-import csv
 import json
 import re
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from pipeline.datasets import Lists, Record
+from pipeline.datasets import Count, Layout, Lists, Record, csv_rows, find_list
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL
 
-TRAIN = re.compile(r"(?P<part>dfdc_train_part_\d+)/(?P<name>\w+)\.mp4")
-TEST = re.compile(r"test/(?:videos/)?(?P<name>\w+)\.mp4")
-LABELS = {"REAL": REAL, "FAKE": FAKE}
+TRAIN_FOLDER = r"dfdc_train_part_\d+|train_sample_videos"
+VIDEO = re.compile(rf"(?P<folder>(?P<train>{TRAIN_FOLDER})|test|test_videos)/(?P<name>\w+)\.mp4")
+METADATA = re.compile(rf"(?P<folder>{TRAIN_FOLDER})/metadata\.json")
+
+Entries = dict[str, tuple[int, str | None]]
 
 
-def read_lists(root: Path) -> Lists:
+def read_lists(files: Mapping[str, Path]) -> Lists:
     """Read each part's metadata and the test labels into path -> (label, path of the original or None)."""
-    files, entries = set(), {}
-    for file in sorted(root.glob("dfdc_train_part_*/metadata.json")):
-        part = file.parent.name
-        files.add(f"{part}/metadata.json")
-        try:
-            for video, facts in json.loads(file.read_text(encoding="utf-8")).items():
-                original = facts.get("original")
-                entries[f"{part}/{video}"] = (LABELS[facts["label"]], f"{part}/{original}" if original else None)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(f'{file}: expected {{"<file>": {{"label": "REAL" or "FAKE", ...}}, ...}}') from None
-    labels = root / "test/labels.csv"
-    if labels.is_file():
-        files.add("test/labels.csv")
-        folder = "test/videos" if (root / "test/videos").is_dir() else "test"
-        try:
-            with labels.open(newline="", encoding="utf-8") as rows:
-                for row in csv.DictReader(rows):
-                    label = {"0": REAL, "1": FAKE}[row["label"]]
-                    entries[f"{folder}/{row['filename']}"] = (label, None)
-        except (KeyError, UnicodeDecodeError, csv.Error):
-            raise UserError(f"{labels}: expected columns filename,label with label 0 = real or 1 = fake") from None
-    if not entries:
-        raise UserError(f"{root}: neither dfdc_train_part_*/metadata.json nor test/labels.csv is there")
-    return Lists(files=frozenset(files), named=frozenset(entries), content={"entries": entries})
+    found: set[str] = set()
+    entries: Entries = {}
+    for path in sorted(files):
+        if match := METADATA.fullmatch(path):
+            found.add(path)
+            entries |= _read_metadata(files[path], match["folder"])
+    if labels := find_list(files, "test/labels.csv", "labels.csv"):
+        found.add(labels)
+        entries |= _read_labels(files[labels])
+    missing = ("metadata.json of each training part or test/labels.csv; place them beside the videos",)
+    return Lists(frozenset(found), frozenset(entries), {"entries": entries}, () if entries else missing)
+
+
+def _read_metadata(file: Path, folder: str) -> Entries:
+    try:
+        listed: Any = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        listed = None
+    if not isinstance(listed, dict):
+        raise UserError(f'{file}: expected JSON {{"<file>": {{"label": "REAL" or "FAKE", ...}}, ...}}')
+    entries: Entries = {}
+    for video, facts in listed.items():
+        label, original = (facts.get("label"), facts.get("original")) if isinstance(facts, dict) else (None, None)
+        if label not in ("REAL", "FAKE") or not isinstance(original, str | None):
+            raise UserError(f'{file}, {video}: expected {{"label": "REAL" or "FAKE", "original": "<file>" or null}}')
+        entries[f"{folder}/{video}"] = (REAL if label == "REAL" else FAKE, f"{folder}/{original}" if original else None)
+    return entries
+
+
+def _read_labels(file: Path) -> Entries:
+    rows = csv_rows(file)
+    _, header = next(rows, (1, []))
+    if header != ["filename", "label"]:
+        raise UserError(f"{file}, line 1: expected the columns filename,label")
+    entries: Entries = {}
+    for number, cells in rows:
+        if len(cells) != 2 or cells[1] not in ("0", "1"):
+            raise UserError(f"{file}, line {number}: expected <file>,<0 = real, 1 = fake>")
+        entry = (REAL if cells[1] == "0" else FAKE, None)
+        if entries.setdefault(f"test/{cells[0]}", entry) != entry:
+            raise UserError(f"{file}, line {number}: {cells[0]} stands above with the other label")
+    return entries
 
 
 def recognise(path: str, lists: Lists) -> Record | None:
-    """Take label and original from the lists; a video that no list names has no label and is not recognised."""
-    match = TRAIN.fullmatch(path) or TEST.fullmatch(path)
-    if match is None or path not in lists.content["entries"]:
+    """Take label and original from the lists; a video that no list names has no label."""
+    match = VIDEO.fullmatch(path)
+    if match is None:
         return None
-    label, original = lists.content["entries"][path]
-    part = match.groupdict().get("part")
+    label, original = lists.content["entries"].get(path, (None, None))
     return Record(
-        name=f"{part}/{match['name']}" if part else match["name"],
+        name=match["name"] if match["folder"] == "test" else f"{match['folder']}/{match['name']}",
         method="original" if label == REAL else "unknown",
         label=label,
-        official_split="train" if part else "test",
-        recording=original.removesuffix(".mp4") if original else path.removesuffix(".mp4"),
+        official_split="train" if match["train"] else "test",
+        recording=f"dfdc/{PurePosixPath(original or path).stem}",
         original=original,
     )
+
+
+LAYOUTS = {
+    "dfdc": Layout(
+        "DFDC",
+        read_lists,
+        recognise,
+        rearranged=(
+            (
+                r"dfdc_train_part_\d+/(?=dfdc_train_part_\d+/)",
+                "",
+            ),  # a part unpacked in a folder named after its archive
+            (r"dfdc_train_part_0+(?=\d)", "dfdc_train_part_"),
+            (r"test/videos/", "test/"),
+        ),
+        sidecars=(
+            (r"sample_submission\.csv", "form of a Kaggle submission"),
+            (r"[\w-]+\.zip", "archive; unpack it where it lies"),
+        ),
+        counts=(  # other pages say 119,146 or 119,197 training videos
+            Count(19_154, "train", REAL, certain=False),
+            Count(100_000, "train", FAKE, certain=False),
+            Count(2_500, "test", REAL),
+            Count(2_500, "test", FAKE),
+        ),
+    )
+}

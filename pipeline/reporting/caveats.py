@@ -2,7 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 
-from pipeline.reporting.facts import FEW_GROUPS, Dataset, container, groups_tested, leaks, results
+from pipeline.reporting.facts import (
+    FEW_GROUPS,
+    Dataset,
+    container,
+    groups_tested,
+    picture,
+    results,
+    subset_in_words,
+    ties,
+    ties_across,
+)
 
 _GENERAL = [
     "Every figure comes from one training with one seed; another seed would move it, and no interval shows that.",
@@ -16,11 +26,18 @@ _BUILT_IN = (
 _FEW = f"Fewer than {FEW_GROUPS} provenance groups are behind the figures, so the intervals are rough or missing"
 _CHANCE = "The interval of the video AUROC holds 0.5: the model may not tell real from fake at all"
 _CONTAINER = "The container alone tells the label, so that a good figure need not come from the faces"
+_FLOOR = (
+    "The interval of the video AUROC does not lie above the picture floor: the model may have learned no more than "
+    "size, sharpness and the like of the crops"
+)
 _SHARED = {
-    "person": "The model has seen people of the test videos, and may do worse on new ones",
-    "recording": "The model has seen recordings that test videos were made from, and may do worse on new ones",
     "content": "The model has seen files that are test videos",
+    "recording": "The model has seen recordings that test videos were made from, and may do worse on new ones",
+    "source_video": "The model has seen source videos that test videos were cut from, and may do worse on new ones",
+    "person": "The model has seen people of the test videos, and may do worse on new ones",
 }
+_ACROSS = "The model was not trained on the dataset, but has learned from videos that its test videos are tied to"
+_SUBSET = "Only a part of the dataset was taken, as whole provenance groups; the rest may give other figures"
 _LOST = "Some test videos could not be scored, and the figures leave them out"
 
 
@@ -28,26 +45,51 @@ def caveats(datasets: Iterable[Dataset], trained_on: list[str]) -> list[str]:
     """Return sentences that limit what the figures mean: general ones, then each with the datasets it holds for."""
     held: dict[str, list[str]] = {}
     for dataset in datasets:
-        for sentence, measure in _of_dataset(dataset, dataset.key in trained_on):
+        for sentence, measure in _of_dataset(dataset, trained_on):
             held.setdefault(sentence, []).append(f"{dataset.key} ({measure})" if measure else dataset.key)
     return _GENERAL + [f"{sentence}: {', '.join(names)}." for sentence, names in held.items()]
 
 
-def _of_dataset(dataset: Dataset, trained: bool) -> Iterator[tuple[str, str]]:
+def _of_dataset(dataset: Dataset, trained_on: list[str]) -> Iterator[tuple[str, str]]:
     """Yield what holds for one dataset: the sentence, and how much in short."""
-    video = results(dataset).get("video", {}).get("all", {})
-    auroc, coverage = video.get("auroc"), video.get("coverage")
-    probe = container(dataset)
+    yield from _of_data(dataset)
+    yield from _of_figures(dataset)
+    yield from _of_leaks(dataset, trained_on)
+
+
+def _of_data(dataset: Dataset) -> Iterator[tuple[str, str]]:
     if dataset.built_in:
         yield _BUILT_IN, ""
+    if words := subset_in_words(dataset):
+        yield _SUBSET, words
+    if (probe := container(dataset))["verdict"] == "tells":
+        yield _CONTAINER, f"AUROC {probe['value']:.3f}"
+
+
+def _of_figures(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    video = results(dataset).get("video", {}).get("all", {})
+    auroc, coverage = video.get("auroc"), video.get("coverage")
+    floor = picture(dataset)["floor"]
     if (groups := groups_tested(dataset)) < FEW_GROUPS:
         yield _FEW, f"{groups}"
-    if auroc and auroc["lower"] is not None and auroc["lower"] <= 0.5 <= auroc["upper"]:
-        yield _CHANCE, f"{auroc['lower']:.3f} to {auroc['upper']:.3f}"
-    if probe["verdict"] == "tells":
-        yield _CONTAINER, f"AUROC {probe['value']:.3f}"
-    for leak in leaks(dataset):
-        if trained and leak["with_test"]:
-            yield _SHARED.get(leak["kind"], f"Train and test share {leak['kind']} nodes"), f"{leak['with_test']}"
+    if auroc and auroc["lower"] is not None:
+        ends = f"{auroc['lower']:.3f} to {auroc['upper']:.3f}"
+        if auroc["lower"] <= 0.5 <= auroc["upper"]:
+            yield _CHANCE, ends
+        if floor is not None and auroc["lower"] <= floor:
+            yield _FLOOR, f"{ends}, floor {floor:.3f}"
     if coverage and coverage["value"] is not None and coverage["value"] < 1:
         yield _LOST, f"{100 * coverage['value']:.1f} % scored"
+
+
+def _of_leaks(dataset: Dataset, trained_on: list[str]) -> Iterator[tuple[str, str]]:
+    """Of the kinds of link those in _SHARED: the other ones, target and donor person, are part of `person`."""
+    if dataset.key in trained_on:
+        for tie in ties(dataset):
+            if tie["kind"] in _SHARED and (tie["test_to_train"] or tie["test_to_val"]):
+                measure = f"{tie['test_to_train']} test videos tied to train, {tie['test_to_val']} to validation"
+                yield _SHARED[tie["kind"]], measure
+        return
+    for tie in ties_across(dataset):
+        if tie["kind"] in _SHARED and tie["learned"] in trained_on:
+            yield _ACROSS, f"{tie['kind'].replace('_', ' ')}, with {tie['learned']}"

@@ -3,18 +3,35 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pipeline import provenance, shortcuts
 from pipeline.tables import FAKE, REAL, SPLITS
 
 CLASSES = {REAL: "real", FAKE: "fake"}
 FEW_GROUPS = 30  # below this many provenance groups a bootstrap interval is a rough guess
 
+FRAME_COLUMNS = ["video", "split", "label", "group", "status", "reason", *shortcuts.CROP_COLUMNS]
+
 _VIDEO_FIGURES = ("auroc", "eer", "ap", "accuracy", "f1", "coverage")
 _FRAME_FIGURES = ("auroc",)
+_TIED = (("test", "train"), ("test", "val"), ("val", "train"))
+_CONTAINER_WORDS = {
+    "unknown": "There are too few videos to say whether the container tells the label.",
+    "tells": "The container alone tells the label, a fault of the dataset: a detector may learn it instead.",
+    "below": "Below chance: the container does not tell the label.",
+    "clean": "As far as these videos show, the container alone does not tell the label: 0.5 is within.",
+}
+_PICTURE_WORDS = {
+    "unknown": "There are too few videos to say what these facts of the crops tell.",
+    "tells": "These facts of the crops tell the label this well; only what a detector reaches beyond that is its own.",
+    "below": "Below chance: these facts of the crops do not tell the label, and chance is the floor.",
+    "clean": "As far as these videos show, these facts of the crops may not tell the label at all: 0.5 is within.",
+}
 
 
 @dataclass(frozen=True)
@@ -23,11 +40,14 @@ class Dataset:
 
     key: str
     built_in: bool  # rendered by `synthesize`, not real footage
-    videos: pd.DataFrame  # tables.VIDEOS, without the lists of time stamps
+    subset: float | None  # share of the provenance groups that was taken, 0 to 1; None = all
+    videos: pd.DataFrame  # tables.VIDEOS, without its lists
     findings: pd.DataFrame  # tables.FINDINGS of index and check
     assignments: pd.DataFrame  # tables.ASSIGNMENTS
     leaks: pd.DataFrame  # tables.LEAKS
-    frames: pd.DataFrame  # tables.FRAMES, columns split, label, status, reason
+    ties: pd.DataFrame  # tables.TIES
+    across: pd.DataFrame  # tables.ACROSS, the rows in which this dataset is the tested one
+    frames: pd.DataFrame  # tables.FRAMES, columns FRAME_COLUMNS
     filled: pd.DataFrame  # tables.FILLED
     samples: pd.DataFrame  # tables.SAMPLES
     shards: Path  # folder with the tars that `samples` points into
@@ -40,7 +60,6 @@ class Dataset:
 def counts(dataset: Dataset) -> list[dict[str, Any]]:
     """Return one row per split and class: from the videos in the split down to the frames kept."""
     usable = dataset.assignments[dataset.assignments.status == "ok"]
-    official = dataset.videos.set_index("video").official_split
     failed = dataset.frames[dataset.frames.status == "failed"]
     rows = []
     for split in SPLITS:
@@ -51,7 +70,7 @@ def counts(dataset: Dataset) -> list[dict[str, Any]]:
             if videos.empty and filled.empty:
                 continue
             row = {"split": split, "class": name, "videos": len(videos), "groups": videos.group.nunique()}
-            row |= {"official": int((official.reindex(videos.video) == split).sum())}
+            row |= {"official": int((videos.split_by == "official").sum())}
             columns = ("candidates", "quota", "tried", "failed", "surplus", "kept")
             row |= {column: int(filled[column].sum()) for column in columns}
             row |= {"rule": ", ".join(filled.rule), "reasons": sorted(reasons.astype(int).to_dict().items())}
@@ -81,37 +100,49 @@ def findings(dataset: Dataset) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: grave.get(str(row["severity"]), 3))
 
 
-def leaks(dataset: Dataset) -> list[dict[str, Any]]:
-    """Return what videos of different splits share, one row per kind: how many nodes tie which splits, and which."""
+def ties(dataset: Dataset) -> list[dict[str, Any]]:
+    """Return what videos of different splits share, one row per kind: how many videos are tied, and by what.
+
+    `test_to_train` = test videos that share at least one recording, person, ... with a train video, and so on.
+    """
     rows = []
-    for kind, part in dataset.leaks.groupby("kind", sort=True):
-        between = {
-            f"{one}_{other}": int(((part[one] > 0) & (part[other] > 0)).sum())
-            for one, other in (("train", "test"), ("val", "test"), ("train", "val"))
-        }
-        between["with_test"] = int(((part.test > 0) & ((part.train > 0) | (part.val > 0))).sum())
-        tied = [", ".join(f"{row[split]} of {split}" for split in SPLITS if row[split]) for _, row in part.iterrows()]
-        rows.append({"kind": kind, **between, "items": _named(part.node, tied)})
+    for kind, link in provenance.LINKS.items():
+        videos = dataset.ties[dataset.ties.kind == kind].set_index(["split", "tied_to"]).videos
+        counts = {f"{one}_to_{other}": int(videos[one, other]) for one, other in _TIED}
+        nodes = dataset.leaks[dataset.leaks.kind == kind]
+        tied = [", ".join(f"{row[split]} of {split}" for split in SPLITS if row[split]) for _, row in nodes.iterrows()]
+        if any(counts.values()):
+            rows.append({"kind": kind, "meaning": link.meaning, **counts, "items": _named(nodes.node, tied)})
+    return rows
+
+
+def ties_across(dataset: Dataset) -> list[dict[str, Any]]:
+    """Return what test videos share with train and val of other datasets, one row per dataset and kind."""
+    rows = []
+    for learned, kind in product(sorted(set(dataset.across.learned)), provenance.LINKS):
+        nodes = dataset.across[(dataset.across.learned == learned) & (dataset.across.kind == kind)]
+        tied = [f"{row.learned_videos} of {learned}, {row.tested_videos} of test here" for row in nodes.itertuples()]
+        if tied:
+            row = {"learned": learned, "kind": kind, "meaning": provenance.LINKS[kind].meaning}
+            rows.append(row | {"items": _named(nodes.node, tied)})
     return rows
 
 
 def container(dataset: Dataset) -> dict[str, Any]:
-    """Return the container audit: the figure on all facts, what it says in words, and each fact alone, worst first.
+    """Return the figure of the probe `container` in numbers and words, and each fact of the file alone."""
+    usable = dataset.assignments[dataset.assignments.status == "ok"]
+    probe = _probe(dataset, "container", dataset.videos[dataset.videos.video.isin(usable.video)])
+    return probe | {"words": _CONTAINER_WORDS[probe["verdict"]]}
 
-    A fact comes with its typical value (median or most frequent) among reals and fakes: which way it leans.
+
+def picture(dataset: Dataset) -> dict[str, Any]:
+    """Return the figure of the probe `picture` in numbers and words, and each fact of the crops alone.
+
+    `floor` is what every model must beat: the figure, or chance where it is less; None where there is no figure.
     """
-    every = dataset.shortcuts[dataset.shortcuts.feature == "all"].to_dict("records")[0]
-    alone = dataset.shortcuts[dataset.shortcuts.feature != "all"].sort_values("auroc", ascending=False, kind="stable")
-    labels = dataset.assignments[dataset.assignments.status == "ok"].set_index("video").label
-    videos = dataset.videos[dataset.videos.video.isin(labels.index)]
-    by_class = {name: videos[videos.video.map(labels) == label] for label, name in CLASSES.items()}
-    features = []
-    for row in alone.itertuples():
-        typical = {name: _typical(part, str(row.feature)) for name, part in by_class.items()}
-        features.append({"feature": row.feature, **interval(row.auroc, row.lower, row.upper), **typical})
-    figure = interval(every["auroc"], every["lower"], every["upper"])
-    told = _verdict_on_container(figure)
-    return {**figure, **told, "videos": int(every["videos"]), "groups": int(every["groups"]), "features": features}
+    probe = _probe(dataset, "picture", shortcuts.crops(dataset.frames, dataset.samples))
+    floor = None if probe["value"] is None else max(0.5, probe["value"])
+    return probe | {"words": _PICTURE_WORDS[probe["verdict"]], "floor": floor}
 
 
 def results(dataset: Dataset) -> dict[str, dict[str, dict[str, Any]]]:
@@ -159,6 +190,13 @@ def groups_tested(dataset: Dataset) -> int:
     return int(dataset.scores[(dataset.scores.level == "video") & (dataset.scores.status == "scored")].group.nunique())
 
 
+def subset_in_words(dataset: Dataset) -> str:
+    """Return how much of the dataset was taken; empty for all of it."""
+    if dataset.subset is None or dataset.subset == 1:
+        return ""
+    return f"{100 * dataset.subset:g} % of the provenance groups"
+
+
 def interval(value: Any, lower: Any, upper: Any) -> dict[str, float | None]:
     """Return a figure and the ends of its interval as floats, or None where they are undefined."""
     return {
@@ -167,33 +205,44 @@ def interval(value: Any, lower: Any, upper: Any) -> dict[str, float | None]:
     }
 
 
-def _verdict_on_container(figure: dict[str, float | None]) -> dict[str, str]:
+def _probe(dataset: Dataset, name: str, videos: pd.DataFrame) -> dict[str, Any]:
+    """Return a probe's figure and verdict, and each feature alone, worst first: does it tell, and which way it leans.
+
+    `videos` holds the features and `label`: a feature comes with its typical value among reals and among fakes.
+    """
+    rows = dataset.shortcuts[dataset.shortcuts.probe == name]
+    every = rows[rows.feature == "all"].to_dict("records")[0]
+    by_class = {word: videos[videos.label == label] for label, word in CLASSES.items()}
+    features = []
+    for row in rows[rows.feature != "all"].sort_values("auroc", ascending=False, kind="stable").itertuples():
+        figure = interval(row.auroc, row.lower, row.upper)
+        typical = {word: _typical(part, str(row.feature)) for word, part in by_class.items()}
+        features.append({"feature": row.feature, **figure, "tells": _verdict(figure) == "tells", **typical})
+    figure = interval(every["auroc"], every["lower"], every["upper"])
+    counted = {"videos": int(every["videos"]), "groups": int(every["groups"])}
+    return {**figure, "verdict": _verdict(figure), **counted, "features": features}
+
+
+def _verdict(figure: dict[str, float | None]) -> str:
+    """Where the interval lies against chance: above = tells, below, around it = clean; unknown without one."""
     lower, upper = figure["lower"], figure["upper"]
     if lower is None or upper is None:
-        return {"verdict": "unknown", "words": "There are too few videos to say whether the container tells the label."}
-    if lower > 0.5:
-        return {"verdict": "tells", "words": "The container alone tells the label: a detector may learn it instead."}
-    if upper < 0.5:
-        return {"verdict": "below", "words": "Below chance: the container does not tell the label."}
-    return {
-        "verdict": "clean",
-        "words": "As far as these videos show, the container alone does not tell the label: 0.5 is within.",
-    }
+        return "unknown"
+    return "tells" if lower > 0.5 else "below" if upper < 0.5 else "clean"
 
 
 def _typical(videos: pd.DataFrame, feature: str) -> str:
-    """Median of numbers, most frequent of names, as text."""
+    """Median of numbers, most frequent of names, as text; none where most videos say nothing."""
     if feature.startswith("encoder."):
-        values = videos.encoder.str.extract(
-            rf"(?:^|\s){re.escape(feature.removeprefix('encoder.'))}=(\S+)", expand=False
-        ).dropna()
+        setting = rf"(?:^|\s){re.escape(feature.removeprefix('encoder.'))}=(\S+)"
+        values = videos.encoder.astype("string").str.extract(setting, expand=False)
     else:
-        values = videos[feature].dropna()
-    if values.empty:
-        return "none"
-    if pd.api.types.is_numeric_dtype(values):
-        return f"{float(values.median()):,.6g}"
-    return str(values.value_counts().sort_index().idxmax())
+        values = videos[feature]
+    if pd.api.types.is_numeric_dtype(values) and values.notna().mean() >= 0.5:
+        middle = float(values.median())
+        return f"{middle:,.0f}" if abs(middle) >= 10_000 else f"{middle:,.6g}"
+    said = values.astype("string").fillna("none").value_counts().sort_index()
+    return str(said.idxmax()) if len(said) else "none"
 
 
 def _named(subjects: Iterable[Any], details: Iterable[Any]) -> list[tuple[str, str]]:

@@ -50,10 +50,15 @@ def lines(name: str, text: str, series: dict[str, list[Point]], x: Axis, y: Axis
     return _svg(name, text, Markup("").join(parts), WIDTH, HEIGHT)
 
 
-def whiskers(name: str, text: str, rows: list[tuple[str, float, float | None, float | None]]) -> Markup:
+def whiskers(
+    name: str,
+    text: str,
+    rows: list[tuple[str, float, float | None, float | None]],
+    floors: list[float | None] | None = None,
+) -> Markup:
     """Return a chart of figures from 0 to 1 with their intervals, one row each: (title, value, lower, upper).
 
-    A dashed line marks 0.5, chance.
+    A dashed line marks 0.5, chance; an upright stroke the floor of each row in `floors`, where it has one.
     """
     room, step, top = 164, 26, 8
     height = top + step * len(rows) + 40
@@ -76,6 +81,9 @@ def whiskers(name: str, text: str, rows: list[tuple[str, float, float | None, fl
             d = f"M{room + lower * scale:.1f} {middle:g}H{room + upper * scale:.1f}"
             parts.append(Markup('<path class="whisker" d="{}"/>').format(d))
         parts.append(Markup('<circle class="dot" cx="{:.1f}" cy="{:g}" r="4.5"/>').format(room + value * scale, middle))
+        if floors and (floor := floors[index]) is not None:
+            d = f"M{room + floor * scale:.1f} {middle - 9:g}v18"
+            parts.append(Markup('<path class="floor" d="{}"/>').format(d))
         parts.append(_text(WIDTH, middle + 4, f"{value:.3f}", "end"))
     parts.append(_text(room + scale / 2, bottom + 34, "AUROC", "middle"))
     return _svg(name, text, Markup("").join(parts), WIDTH, height)

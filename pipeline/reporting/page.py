@@ -53,7 +53,8 @@ def render(
         model=card["model"],
         datasets=shown,
         trained_on=trained_on,
-        container_chart=_container_chart(shown),
+        container_chart=_probe_chart(shown, "container", "AUROC of the container alone"),
+        picture_chart=_probe_chart(shown, "picture", "AUROC of facts of the crops alone, the picture floor"),
         auroc_chart=_auroc_chart(shown),
         settings=settings(card),
         curves=_curve_charts(curves),
@@ -94,9 +95,12 @@ def _dataset(dataset: Dataset, number: int, trained_on: list[str], threshold: fl
         "counts": facts.counts(dataset),
         "rejected": facts.rejected(dataset),
         "findings": facts.findings(dataset),
-        "leaks": facts.leaks(dataset),
+        "subset": facts.subset_in_words(dataset),
+        "ties": facts.ties(dataset),
+        "ties_across": facts.ties_across(dataset),
         "verdict": dataset.verdict,
         "container": facts.container(dataset),
+        "picture": facts.picture(dataset),
         "levels": levels,
         "methods": [row["method"] for row in plots.methods(dataset)],
         "methods_chart": _methods_chart(dataset, number),
@@ -123,18 +127,23 @@ def _methods_chart(dataset: Dataset, number: int) -> Markup | None:
     return figures.whiskers(f"methods-{number}", text, rows)
 
 
-def _container_chart(shown: list[dict[str, Any]]) -> Markup | None:
-    rows = [_row(dataset["key"], dataset["container"]["value"], dataset["container"]) for dataset in shown]
+def _probe_chart(shown: list[dict[str, Any]], probe: str, what: str) -> Markup | None:
+    rows = [_row(dataset["key"], dataset[probe]["value"], dataset[probe]) for dataset in shown]
     rows = [row for row in rows if row[1] is not None]
-    text = "AUROC of the container alone with 95 % interval: " + _spoken(rows)
-    return figures.whiskers("containers", text, rows) if rows else None
+    text = f"{what}, with 95 % interval: {_spoken(rows)}"
+    return figures.whiskers(f"probe-{probe}", text, rows) if rows else None
 
 
 def _auroc_chart(shown: list[dict[str, Any]]) -> Markup | None:
-    figures_of = [(dataset["key"], dataset["levels"].get("video", {}).get("all", {}).get("auroc")) for dataset in shown]
-    rows = [_row(key, figure["value"], figure) for key, figure in figures_of if figure and figure["value"] is not None]
-    text = "Video AUROC on each dataset with 95 % interval: " + _spoken(rows)
-    return figures.whiskers("aurocs", text, rows) if rows else None
+    rows, floors = [], []
+    for dataset in shown:
+        figure = dataset["levels"].get("video", {}).get("all", {}).get("auroc")
+        if figure and figure["value"] is not None:
+            rows.append(_row(dataset["key"], figure["value"], figure))
+            floors.append(dataset["picture"]["floor"])
+    known = [f"{row[0]} {floor:.3f}" for row, floor in zip(rows, floors, strict=True) if floor is not None]
+    text = f"Video AUROC on each dataset with 95 % interval: {_spoken(rows)}. Picture floors: {'; '.join(known)}"
+    return figures.whiskers("aurocs", text, rows, floors) if rows else None
 
 
 def _curve_charts(curves: Curves) -> list[dict[str, Any]]:
@@ -163,7 +172,7 @@ def _summary(datasets: list[Dataset], card: dict[str, Any], trained_on: list[str
     learned = [f"{_with_interval(known[key])} on test videos of {key}" for key in trained_on if key in known]
     foreign = [f"{_figure(known[key].get('value'))} on {key}" for key in known if key not in trained_on]
     sentence = f"{card['model']}, trained on {', '.join(trained_on)}, reaches a video AUROC of {'; '.join(learned)}"
-    return sentence + (f"; on datasets that it has never seen, {', '.join(foreign)}." if foreign else ".")
+    return sentence + (f"; on datasets that it was not trained on, {', '.join(foreign)}." if foreign else ".")
 
 
 def _row(title: str, value: Any, figure: dict[str, Any]) -> tuple[str, Any, Any, Any]:

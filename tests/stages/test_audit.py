@@ -5,14 +5,20 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 
-from fabricated_project import write_project
-from pipeline import tables
+from fabricated_project import write_params, write_project
+from pipeline import provenance, shortcuts, tables
 
 ROOT = Path(__file__).parents[2]
+KEYS = ["clean", "told", "blurred", "copied"]
 
 
 def audit(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -25,43 +31,109 @@ def audit(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def metrics_of(folder: Path) -> dict[str, dict[str, Any]]:
+    return dict(json.loads((folder / "reports/metrics/data.json").read_text()))
+
+
+@contextmanager
+def changed(path: Path, schema: pa.Schema, key: str) -> Iterator[pd.DataFrame]:
+    """Yield a table, and write it back with what was changed in it."""
+    table = tables.read(path, schema)
+    yield table
+    tables.write(path, table, schema, [key])
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a project whose second dataset gives the label away by the file size."""
+    """Return a project of four datasets: a clean one, one that the file size gives away, one that the sharpness of the
+    crops gives away, and one with a test file that is a train file of the first."""
     folder = tmp_path_factory.mktemp("project")
-    write_project(folder, ["clean", "told"])
-    path = folder / "data/index/told/videos.parquet"
-    videos = tables.read(path, tables.VIDEOS)
-    videos.loc[videos.label == tables.FAKE, "bytes"] += 2_000_000
-    tables.write(path, videos, tables.VIDEOS, ["video"])
+    write_project(folder, KEYS)
+    with changed(folder / "data/index/told/videos.parquet", tables.VIDEOS, "video") as videos:
+        videos.loc[videos.label == tables.FAKE, "bytes"] += 2_000_000
+    with changed(folder / "data/extract/blurred/frames.parquet", tables.FRAMES, "key") as frames:
+        frames.loc[frames.label == tables.FAKE, "sharpness"] *= 0.3
+    learned = tables.read(folder / "data/index/clean/videos.parquet", tables.VIDEOS)
+    with changed(folder / "data/index/copied/videos.parquet", tables.VIDEOS, "video") as videos:
+        known = learned[learned.official_split == "train"].sha256.iloc[0]
+        videos.loc[videos.index[videos.official_split == "test"][0], "sha256"] = known
     done = audit(folder)
     assert done.returncode == 0, done.stderr
     return folder
 
 
-def test_shortcut_is_found_where_it_was_planted(project: Path):
+def test_shortcut_is_found_where_it_was_planted_and_by_no_other_probe(project: Path):
     rows = tables.read(project / "data/audit/shortcuts.parquet", tables.SHORTCUTS)
-    every = rows[rows.feature == "all"].set_index("dataset")
-    assert every.lower["clean"] <= 0.5 <= every.upper["clean"]
-    assert every.lower["told"] > 0.5
+    every = rows[rows.feature == "all"].set_index(["dataset", "probe"])
+    assert len(every) == 2 * len(KEYS)
+    telling = {place for place, row in every.iterrows() if row.lower > 0.5}
+    assert telling == {("told", "container"), ("blurred", "picture")}
     assert rows[(rows.dataset == "told") & (rows.feature == "bytes")].auroc.item() == 1.0
+    assert rows[(rows.dataset == "blurred") & (rows.feature == "sharpness")].auroc.item() == 1.0
     assert set(every["videos"]) == {36} and set(every["groups"]) == {12}
+    seen = rows[rows.feature != "all"].groupby("probe").feature.agg(set)
+    assert seen["container"] <= {*shortcuts.COLUMNS} and seen["picture"] <= {*shortcuts.PICTURE}
 
 
 def test_metrics_equal_the_tables_and_stay_small(project: Path):
-    told = json.loads((project / "reports/metrics/data.json").read_text())["told"]
+    told = metrics_of(project)["told"]
     assert told["videos"] == {"usable": 36, "rejected": 2}
     samples = tables.read(project / "data/shard/told/samples.parquet", tables.SAMPLES)
     assert told["frames"]["train_fake"] == ((samples.split == "train") & (samples.label == 1)).sum()
     frames = tables.read(project / "data/extract/told/frames.parquet", tables.FRAMES)
     assert told["frames"]["failed"] == (frames.status == "failed").sum()
-    assert told["shared_with_test"] == {"recording": 0, "person": 1, "content": 0}
-    numbers = [value for part in told.values() for value in part.values()]
-    assert len(numbers) <= 16 and all(isinstance(value, int | float) for value in numbers)
+    rows = tables.read(project / "data/audit/shortcuts.parquet", tables.SHORTCUTS)
+    every = rows[(rows.dataset == "told") & (rows.feature == "all")].set_index("probe")
+    for probe in ("container", "picture"):
+        assert told[probe] == {name: round(every[name][probe], 3) for name in ("auroc", "lower", "upper")}
+    assert set(told) == {"videos", "frames", "leaks", "container", "picture", "tied_datasets"}
+
+
+def test_leaks_are_the_ties_of_the_split(project: Path):
+    leaks = metrics_of(project)["told"]["leaks"]
+    assert list(leaks) == list(provenance.LINKS)
+    assert leaks["person"] == {"test_to_train": 3, "test_to_val": 0, "val_to_train": 0}
+    ties = tables.read(project / "data/split/told/ties.parquet", tables.TIES)
+    for row in ties.itertuples():
+        name = f"{row.split}_to_{row.tied_to}"
+        assert leaks[row.kind].get(name, row.videos) == row.videos
+
+
+def test_built_in_datasets_are_tied_by_content_alone(project: Path):
+    tied = {key: figures["tied_datasets"] for key, figures in metrics_of(project).items()}
+    assert tied == {"clean": {}, "told": {}, "blurred": {}, "copied": {"clean": 1}}
+    (row,) = tables.read(project / "data/audit/leaks.parquet", tables.ACROSS).to_dict("records")
+    assert (row["kind"], row["learned"], row["tested"]) == ("content", "clean", "copied")
+    assert (row["learned_videos"], row["tested_videos"]) == (1, 1)
+
+
+def test_datasets_of_the_user_are_tied_by_names(tmp_path: Path):
+    write_project(tmp_path, ["one", "two"], groups=4)
+    write_params(tmp_path, ["one", "two"], of="root: data/raw/own")
+    done = audit(tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = tables.read(tmp_path / "data/audit/leaks.parquet", tables.ACROSS)
+    assert set(rows.kind) == {"person", "target_person"} and set(rows.node) == {"corpus/id<1>"}
+    assert set(zip(rows.learned, rows.tested, strict=True)) == {("one", "two"), ("two", "one")}
+    assert {key: figures["tied_datasets"] for key, figures in metrics_of(tmp_path).items()} == {
+        "one": {"two": 3},
+        "two": {"one": 3},
+    }
+
+
+def test_crops_of_one_class_give_no_figure_and_plain_json(tmp_path: Path):
+    write_project(tmp_path, ["one"], groups=4)
+    with changed(tmp_path / "data/extract/one/frames.parquet", tables.FRAMES, "key") as frames:
+        frames.loc[frames.label == tables.REAL, "status"] = "surplus"
+    assert audit(tmp_path).returncode == 0
+    found = metrics_of(tmp_path)["one"]
+    assert found["picture"] == {"auroc": None, "lower": None, "upper": None}
+    assert found["container"]["auroc"] is not None
 
 
 def test_twice_gives_the_same_bytes(project: Path):
-    outputs = [project / "data/audit/shortcuts.parquet", project / "reports/metrics/data.json"]
+    outputs = [*sorted((project / "data/audit").iterdir()), project / "reports/metrics/data.json"]
+    assert len(outputs) == 3
     before = [path.read_bytes() for path in outputs]
     assert audit(project).returncode == 0
     assert [path.read_bytes() for path in outputs] == before

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fabricated_videos import FAULTS, KEY
+from fabricated_videos import FAULTS, KEY, write_celeb_tree
 from pipeline import tables
 from small_project import contents, refusal, run_script, run_stage, write_params
 
@@ -15,7 +15,17 @@ def test_every_file_is_a_row_and_every_fault_a_finding(finished: Path, celeb_tre
     rejected = videos[videos.status == "rejected"]
     assert dict(zip(rejected.path, rejected.reason, strict=True)) == FAULTS
     findings = tables.read(finished / f"data/index/{KEY}/findings.parquet", tables.FINDINGS)
-    assert dict(zip(findings.subject, findings.code, strict=True)) == FAULTS
+    of_faults = findings[findings.subject.isin(list(FAULTS))]
+    assert dict(zip(of_faults.subject, of_faults.code, strict=True)) == FAULTS
+
+
+def test_without_its_list_nothing_is_written(tmp_path: Path) -> None:
+    root = write_celeb_tree(tmp_path / "raw", faults=False)
+    (root / "List_of_testing_videos.txt").unlink()
+    write_params(tmp_path, root)
+    said = refusal(tmp_path, "index")
+    assert f"datasets.{KEY}: a published list is missing: List_of_testing_videos.txt" in said
+    assert not (tmp_path / "data").exists()
 
 
 def test_the_same_bytes_with_two_workers_and_the_raw_tree_untouched(
@@ -32,10 +42,10 @@ def test_the_same_bytes_with_two_workers_and_the_raw_tree_untouched(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({f"datasets.{KEY}.root": "data/raw/gone"}, f"datasets.{KEY}.root: there is no folder data/raw/gone"),
-        ({f"datasets.{KEY}.layout": "celebdf"}, "unknown layout 'celebdf'; known: celeb_df_v2, dfdc, ffpp"),
-        ({f"datasets.{KEY}.layout": "ffpp"}, "no splits/train.json or dataset/splits/train.json or train.json; place"),
-        ({f"datasets.{KEY}.layout": "dfdc"}, "neither dfdc_train_part_*/metadata.json nor test/labels.csv is there"),
+        ({f"datasets.{KEY}.root": "data/raw/gone"}, f"datasets.{KEY}: there is no folder data/raw/gone"),
+        ({f"datasets.{KEY}.layout": "celebdf"}, f"datasets.{KEY}: unknown layout 'celebdf'; known: celeb_df_"),
+        ({f"datasets.{KEY}.layout": "ffpp"}, "fits the layout ffpp; it fits celeb_df_v"),
+        ({f"datasets.{KEY}.subset": 2}, f"datasets.{KEY}.subset: Input should be less than or equal to 1 (got 2)"),
         ({f"datasets.{KEY}.methods": "Deepfakes"}, f"datasets.{KEY}.methods: Input should be a valid list"),
         ({f"datasets.{KEY}.rot": "x"}, f"datasets.{KEY}.rot: Extra inputs are not permitted"),
         ({f"datasets.{KEY}": None}, f"datasets.{KEY}: Input should be a valid dictionary"),

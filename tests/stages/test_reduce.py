@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from fabricated_videos import KEY
-from pipeline import tables
+from pipeline import selection, tables
 from small_project import refusal, run_stage, write_params
 
 
@@ -23,6 +23,14 @@ def test_every_candidate_is_ranked(finished: Path) -> None:
     # The rarer class sets the quota of train and val; test takes all.
     for split, cells in quotas.groupby("split"):
         assert cells.quota.tolist() == (cells.candidates.tolist() if split == "test" else [cells.candidates.min()] * 2)
+
+
+def test_the_bytes_are_those_of_plain_strings(finished: Path, tmp_path: Path) -> None:
+    ranked = selection.rank(tables.read(finished / f"data/flatten/{KEY}/frames.parquet", tables.FLAT), 0)
+    shuffled = ranked.sample(frac=1, random_state=0)
+    tables.write(tmp_path / "plain.parquet", shuffled, tables.RANKED, order=["split", "label", "rank"])
+    stage = finished / f"data/reduce/{KEY}/frames.parquet"
+    assert stage.read_bytes() == (tmp_path / "plain.parquet").read_bytes()
 
 
 def test_a_number_and_a_guarantee(project: Path, celeb_tree: Path) -> None:

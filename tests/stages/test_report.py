@@ -60,10 +60,25 @@ class Page(HTMLParser):
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     write_project(folder, KEYS)
+    _plant(folder)
     for stage in ("audit", "report"):
         done = run(folder, stage)
         assert done.returncode == 0, done.stderr
     return folder
+
+
+def _plant(folder: Path) -> None:
+    """In the second dataset: larger files and duller crops of fakes, and a test file that the first one learns from."""
+    index, frames = folder / "data/index", folder / "data/extract/second/frames.parquet"
+    videos = tables.read(index / "second/videos.parquet", tables.VIDEOS)
+    videos.loc[videos.label == tables.FAKE, "bytes"] += 2_000_000
+    learned = tables.read(index / "first/videos.parquet", tables.VIDEOS)
+    tested = videos.index[videos.official_split == "test"][0]
+    videos.loc[tested, "sha256"] = learned[learned.official_split == "train"].sha256.iloc[0]
+    tables.write(index / "second/videos.parquet", videos, tables.VIDEOS, ["video"])
+    crops = tables.read(frames, tables.FRAMES)
+    crops.loc[crops.label == tables.FAKE, "sharpness"] *= 0.3
+    tables.write(frames, crops, tables.FRAMES, ["key"])
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +112,45 @@ def test_figures_on_the_page_equal_the_tables(project: Path, page: Page):
     for key in KEYS:
         metrics = tables.read(project / f"data/evaluate/{key}/metrics.parquet", tables.METRICS)
         row = metrics.query("level == 'video' and method == 'all' and metric == 'auroc'").iloc[0]
-        assert f"{row['value']:.3f} {row['lower']:.3f}–{row['upper']:.3f}" in text
         shortcuts = tables.read(project / "data/audit/shortcuts.parquet", tables.SHORTCUTS)
-        probe = shortcuts[(shortcuts.dataset == key) & (shortcuts.feature == "all")].iloc[0]
-        assert f"AUROC {probe.auroc:.3f} ({probe.lower:.3f} to {probe.upper:.3f}), 36 videos in 12" in text
+        every = shortcuts[(shortcuts.dataset == key) & (shortcuts.feature == "all")].set_index("probe")
+        for probe in every.itertuples():
+            assert f"AUROC {probe.auroc:.3f} ({probe.lower:.3f} to {probe.upper:.3f}), 36 videos in 12" in text
+        floor = max(0.5, every.auroc["picture"])
+        assert f"{row['value']:.3f} {row['lower']:.3f}–{row['upper']:.3f} floor {floor:.3f}" in text
     assert "train fake 12 6 12 36 none 24 36 2 no_face 2 10 24" in text
     assert "stray: 1" in text and "too_short: 1" in text and "1 without a score: no_face" in text
+
+
+def test_both_probes_are_shown_apart_and_what_each_means(page: Page):
+    text = " ".join(page.text.split())
+    container, picture = text.split("Container: facts of the file")[1].split("Picture: the floor for every model")
+    assert "an interval above 0.5 is a fault of the dataset" in container and "fault of the dataset" not in picture
+    assert "It is the floor that every model must beat" in picture
+    assert "bytes 1.000" in container and "sharpness 1.000" in picture
+    assert "sharpness 1.000" not in container and "bytes 1.000" not in picture
+    drawings = [attributes["aria-labelledby"] for tag, attributes in page.elements if tag == "svg"]
+    assert {"probe-container", "probe-picture"} <= set(drawings)
+    assert [attributes for tag, attributes in page.elements if tag == "path" and attributes["class"] == "floor"]
+
+
+def test_ties_are_told_in_words(page: Page):
+    text = " ".join(page.text.split())
+    assert text.count("person: 3 test videos tied to train, 0 to validation; 0 validation videos tied to train") == 4
+    assert "content: 1 in test here and in train or validation of first" in text
+    assert "1 of first, 1 of test here" in text
+    assert "that its test videos are tied to: second (content, with first)." in text
+
+
+def test_a_subset_is_called_one(project: Path, tmp_path: Path):
+    copy = shutil.copytree(project, tmp_path / "copy")
+    write_params(copy, KEYS, of="root: data/raw/own, subset: 0.02")
+    done = run(copy, "report")
+    assert done.returncode == 0, done.stderr
+    html = (copy / "reports/index.html").read_text(encoding="utf-8")
+    assert html.count("Only 2 % of the provenance groups were taken") == len(KEYS)
+    assert "first (2 % of the provenance groups), second (2 % of the provenance groups)" in html
+    assert "provenance groups were taken" not in (project / "reports/index.html").read_text(encoding="utf-8")
 
 
 def test_odd_names_are_shown_as_they_are(page: Page):

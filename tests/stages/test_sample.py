@@ -33,6 +33,21 @@ def test_frames_carry_the_stamps_of_the_index(finished: Path) -> None:
         assert row.time_s == pytest.approx(row.frame / 25, abs=1e-6)
 
 
+def test_images_have_no_time(project: Path) -> None:
+    path = project / f"data/index/{KEY}/videos.parquet"
+    index = tables.read(path, tables.VIDEOS)
+    image = index.video[index.status == "ok"].iloc[0]
+    index.loc[index.video == image, "time_base"] = None
+    tables.write(path, index, tables.VIDEOS, order=["video"])
+    run_stage(project, "sample")
+    _, frames = read(project)
+    assert frames.video[frames.time_s.isna()].unique().tolist() == [image]
+    run_stage(project, "flatten")
+    run_stage(project, "reduce")
+    ranked = tables.read(project / f"data/reduce/{KEY}/frames.parquet", tables.RANKED)
+    assert ranked.video[ranked.time_s.isna()].unique().tolist() == [image]
+
+
 def test_a_count_evenly_spaced(project: Path, celeb_tree: Path) -> None:
     write_params(project, celeb_tree, {"sample.every": None, "sample.count": 3})
     run_stage(project, "sample")

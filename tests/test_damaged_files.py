@@ -1,0 +1,86 @@
+import resource
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from damaged_files import ENCODERS, sound_videos, write_damaged_tree
+from pipeline import video
+from pipeline.engines import local_engine
+
+FILES = 300
+SECONDS = 20.0  # for one file, on a busy machine
+
+
+def probe(path: str) -> dict[str, Any]:
+    """Scan a file and decode its first, middle and last frame, as a worker of `index` and `extract` would."""
+    answer: dict[str, Any] = {"reason": "", "pictures": 0}
+    try:
+        facts = video.scan(Path(path))
+        pts = facts["pts"]
+        wanted = sorted({pts[0], pts[len(pts) // 2], pts[-1]})
+        got = list(video.decode(Path(path), wanted, [pts[index] for index in facts["key_frames"]]))
+        assert [time for time, _, _ in got] == wanted
+        for _, picture, reason in got:
+            assert (picture is None) == (reason in ("missing_frame", "corrupt_frame"))
+            assert picture is None or (picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3)
+        assert all(-(2**63) <= time < 2**63 for time in pts)
+        assert all(facts[name] is None or 0 <= facts[name] < 2**31 for name in ("claimed_frames", "width", "height"))
+        answer["pictures"] = sum(picture is not None for _, picture, _ in got)
+    except video.VideoError as error:
+        assert error.detail and str(path) not in error.detail
+        answer["reason"] = error.reason
+    return answer | {"memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    paths = write_damaged_tree(tmp_path_factory.mktemp("damaged"), FILES)
+    assert len(set(paths)) == FILES and all(path.is_file() for path in paths)
+    with local_engine(2, timeout_s=SECONDS) as run:
+        return dict(run(probe, map(str, paths)))
+
+
+def test_every_damaged_file_is_answered_without_crash_hang_or_surprise(answers: dict[str, Any]) -> None:
+    assert len(answers) == FILES
+    assert {path: answer for path, answer in answers.items() if isinstance(answer, Exception)} == {}
+
+
+def test_the_damage_is_of_many_kinds(answers: dict[str, Any]) -> None:
+    """Some files are beyond use, some still give their pictures: else the test would prove little."""
+    reasons = [answer["reason"] for answer in answers.values()]
+    assert {"empty_file", "unreadable", "truncated", "no_video_stream", "repeated_timestamps"} <= set(reasons)
+    assert reasons.count("") > FILES / 4
+    assert sum(answer["pictures"] == 0 for answer in answers.values()) > FILES / 4
+    assert len({answer["pictures"] for answer in answers.values()}) == 4
+
+
+def test_no_declared_size_takes_the_memory_it_asks_for(answers: dict[str, Any], tmp_path: Path) -> None:
+    assert max(answer["memory_mb"] for answer in answers.values()) < 1500
+    for name, size_at in (("raw.avi", b"strf"), ("a.gif", b"GIF8")):
+        content = bytearray(sound_videos()[name])
+        sizes = struct.pack("<ii", 65535, 65535) if name == "raw.avi" else struct.pack("<HH", 65535, 65535)
+        at = content.index(size_at) + (12 if name == "raw.avi" else 6)
+        content[at : at + len(sizes)] = sizes
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(video.VideoError, match="more than 134217728 pixels") as caught:
+            video.scan(tmp_path / name)
+        assert caught.value.reason == "unreadable"
+
+
+def test_the_sound_files_are_sound(tmp_path: Path) -> None:
+    for name, content in sound_videos().items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        assert probe(str(path)) | {"memory_mb": 0} == {"reason": "", "pictures": 3, "memory_mb": 0}, name
+        assert video.scan(path)["frames"] == 24
+    assert sound_videos().keys() == ENCODERS.keys()
+
+
+def test_the_tree_is_the_same_every_time(tmp_path: Path) -> None:
+    first, again = (write_damaged_tree(tmp_path / name, 100) for name in ("first", "again"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
+    other = write_damaged_tree(tmp_path / "other", 100, seed=1)
+    assert [path.read_bytes() for path in first] != [path.read_bytes() for path in other]
