@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +167,9 @@ STAGES: list[tuple[str, str, Callable[[Item], Facts]]] = [
     ("evaluate", "scores", _evaluate),
 ]
 
+# Where frames stand by their flat keys; who has pulled the shards alone has only the last.
+KEYS = [("flatten", "frames", tables.FLAT), ("extract", "frames", tables.FRAMES), ("shard", "samples", tables.SAMPLES)]
+
 
 def _asked(item: Item) -> tuple[str, str]:
     return ("video", item.video) if item.frame is None else ("key", item.frame)
@@ -217,13 +220,13 @@ def _read(path: Path, schema: pa.Schema, columns: list[str], where: Any = None) 
 def _find(name: str) -> Item:
     """Return the video or frame with this name; UsageError with the nearest names where there is none."""
     datasets = params.load_datasets()
+    frame = re.sub(r"\.(jpg|png|json|cls)\Z", "", name)
+    for key, (stage, table, schema) in product(datasets, KEYS):
+        for row in _rows(stage, key, table, schema, ("key", frame), ["video"]):
+            return Item(key, row["video"], frame)
     indexed = [key for key in datasets if (DATA / "index" / key / "videos.parquet").is_file()]
     if not indexed:
         raise UserError("no dataset has been indexed; run `dvc repro` first")
-    frame = re.sub(r"\.(jpg|png|json|cls)\Z", "", name)
-    for key in indexed:
-        for row in _rows("flatten", key, "frames", tables.FLAT, ("key", frame), ["video"]):
-            return Item(key, row["video"], frame)
     for key in indexed:
         if video := _video(key, name, datasets[key].root):
             return Item(key, video)
@@ -249,18 +252,25 @@ def _video(key: str, name: str, root: Path) -> str | None:
 
 def _nearest(name: str, keys: list[str]) -> list[str]:
     """Return the known names nearest to `name`: frames of the same video, else videos and their files."""
-    start = re.sub(r"__f\d*\Z", "__f", name)
+    if match := re.fullmatch(r"(.+__f)(\d+)", name):
+        start, number = match[1], int(match[2])
+        if frames := [frame for key in keys for frame in _frames_of(key, start)]:
+            return heapq.nsmallest(NEAREST, frames, key=lambda frame: abs(int(frame.removeprefix(start)) - number))
+        name = start.removesuffix("__f").replace("__", "/")
     known: list[str] = []
     for key in keys:
-        path = DATA / "flatten" / key / "frames.parquet"
-        if start.endswith("__f") and path.is_file():
-            known += _read(path, tables.FLAT, ["key"], pc.starts_with(pc.field("key"), start))["key"].to_pylist()
-    if not known:
-        name = start.removesuffix("__f").replace("__", "/")
-        for key in keys:
-            videos = _read(DATA / "index" / key / "videos.parquet", tables.VIDEOS, ["video", "path"])
-            known += videos["video"].to_pylist() + videos["path"].to_pylist()
+        videos = _read(DATA / "index" / key / "videos.parquet", tables.VIDEOS, ["video", "path"])
+        known += videos["video"].to_pylist() + videos["path"].to_pylist()
     return difflib.get_close_matches(name, _alike(name, known), NEAREST, cutoff=0.3)
+
+
+def _frames_of(key: str, start: str) -> list[str]:
+    """Return the flat keys that are `start` and a number."""
+    path = DATA / "flatten" / key / "frames.parquet"
+    if not path.is_file():
+        return []
+    found = _read(path, tables.FLAT, ["key"], pc.starts_with(pc.field("key"), start))["key"].to_pylist()
+    return [frame for frame in found if frame.removeprefix(start).isdecimal()]
 
 
 def _alike(name: str, known: list[str]) -> list[str]:
