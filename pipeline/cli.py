@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
 
 from pipeline.errors import UsageError, UserError, exit_on_user_error
@@ -16,7 +18,12 @@ def main() -> None:
     _add_doctor(commands)
     _add_trace(commands)
     arguments = parser.parse_args()
-    exit_on_user_error(lambda: arguments.run(arguments))
+    try:
+        exit_on_user_error(lambda: arguments.run(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
 
 
 def _add_synthesize(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

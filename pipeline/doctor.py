@@ -21,6 +21,8 @@ from pipeline.tables import FAKE, REAL
 MIN_FRAMES = 2  # a video of one frame is worth a word
 SEVERITIES = ("error", "warning", "note")
 SHOWN = 3  # subjects of each kind of finding in the words
+LONGEST = 60  # rows of a table in the words
+LISTS = 8  # lists in the words that are known from nowhere: every part of DFDC has one
 NO_VIDEO = ("missing", "stray", "sidecar")  # reasons of rows that stand for no file of the release
 KIND = ("split", "label", "method", "compression")
 CLASSES = {REAL: "real", FAKE: "fake", None: ""}
@@ -169,7 +171,7 @@ def describe(report: Row) -> str:
     sections = [
         [_plain(head)],
         _recognised(report["recognised"]),
-        _section("published lists", report["lists"], _list_cells),
+        _lists_in_words(report["lists"]),
         _section("published counts", [row for row in report["counts"] if row["compared"]], _count_cells),
         _section("videos", report["videos"], _video_cells),
         *_findings_in_words(report["findings"]),
@@ -192,6 +194,13 @@ def _files(number: int) -> str:
 
 def _folder(folder: str) -> str:
     return f"{folder}/" if folder else "the root"
+
+
+def _lists_in_words(lists: list[Row]) -> list[str]:
+    unknown = [row for row in lists if row["lines"] is not None and row["as_published"] is None]
+    told = [row for row in lists if row not in unknown[LISTS:]]
+    more = [f"  and {len(lists) - len(told):,} more"] if len(told) < len(lists) else []
+    return [*_section("published lists", told, _list_cells), *more]
 
 
 def _list_cells(row: Row | None) -> list[str]:
@@ -220,7 +229,8 @@ def _kind_cells(row: Row) -> list[str]:
 
 def _section(title: str, rows: list[Row], cells: Any) -> list[str]:
     """Return a title and aligned columns; `cells` gives the cells of a row, or of the head for None."""
-    return [title, *_aligned([cells(None), *map(cells, rows)])] if rows else []
+    more = [f"  and {len(rows) - LONGEST:,} more"] if len(rows) > LONGEST else []
+    return [title, *_aligned([cells(None), *map(cells, rows[:LONGEST])]), *more] if rows else []
 
 
 def _aligned(table: list[list[str]]) -> list[str]:

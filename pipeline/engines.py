@@ -22,9 +22,9 @@ def local_engine(workers: int, timeout_s: float | None = None) -> Iterator[Run]:
 
     def run(fn: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         futures: dict[Any, Any] = {pool.schedule(fn, args=[job], timeout=timeout_s): job for job in jobs}
-        for future in as_completed(futures):
+        for future in as_completed(list(futures)):
             error = future.exception()
-            yield futures[future], future.result() if error is None else error
+            yield futures.pop(future), future.result() if error is None else error  # so that results do not pile up
 
     try:
         yield run

@@ -3,6 +3,7 @@
 Only packets of videos are read, and one frame of each is decoded to see that it can be; images are decoded.
 """
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -38,9 +39,10 @@ def index(tree: Tree, min_frames: int, run: Run, cache: Path, what: str) -> list
     times, so that only new and changed files are opened; `what` names the work in its progress. Videos with fewer than
     `min_frames` frames are rejected; single images are not.
     """
-    job_of = {row["video"]: _job(row, tree) for row in tree.rows if row["reason"] not in UNOPENED}
+    root = str(tree.root.resolve())  # however it was spelled: facts are known by it
+    job_of = {row["video"]: _job(row, tree, root) for row in tree.rows if row["reason"] not in UNOPENED}
     masks = {row["mask"] for row in tree.rows if row["mask"] and row["status"] == "ok"}
-    mask_of = {mask: Job(_media(mask), (str(tree.root / mask),)) for mask in masks}
+    mask_of = {mask: Job(_media(mask), (f"{root}/{mask}",)) for mask in masks}
     facts_of = _facts([*job_of.values(), *mask_of.values()], run, cache, what)
     rows = [{name: row[name] for name in tables.VIDEOS.names} for row in tree.rows]
     for row in rows:
@@ -53,11 +55,10 @@ def index(tree: Tree, min_frames: int, run: Run, cache: Path, what: str) -> list
     return rows
 
 
-def _job(row: Row, tree: Tree) -> Job:
+def _job(row: Row, tree: Tree, root: str) -> Job:
     if row["status"] != "ok":
-        return Job("file", (str(tree.files[row["published"]]),))
-    paths = row["images"] or [row["path"]]
-    return Job(row["media"], tuple(str(tree.root / path) for path in paths))
+        return Job("file", (f"{root}/{tree.files[row['published']].relative_to(tree.root)}",))
+    return Job(row["media"], tuple(f"{root}/{path}" for path in row["images"] or [row["path"]]))
 
 
 def _media(path: str) -> str:
@@ -79,10 +80,16 @@ def _facts(jobs: list[Job], run: Run, cache: Path, what: str) -> dict[Job, Row]:
             if isinstance(result, Exception):
                 why = f"no answer in {TIMEOUT_S:.0f} s" if isinstance(result, TimeoutError) else type(result).__name__
                 result = {"status": "rejected", "reason": "scan_failed", "detail": f"the scan died twice: {why}"}
-            elif stamps[job]:
+            result = _compact(result)
+            if stamps[job] and result.get("reason") != "scan_failed":
                 known[stamps[job]] = result
             facts[job] = result
     return facts
+
+
+def _compact(facts: Row) -> Row:
+    """Hold lists of numbers as arrays: those of 120,000 videos would fill gigabytes."""
+    return {name: array("q", value) if name in ("pts", "key_frames") else value for name, value in facts.items()}
 
 
 def _stamp(job: Job, version: str) -> str | None:

@@ -18,7 +18,8 @@ def veriframe(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_help_names_every_command() -> None:
     result = veriframe("--help")
-    assert result.returncode == 0 and "synthesize" in result.stdout
+    assert result.returncode == 0
+    assert all(command in result.stdout for command in ("synthesize", "doctor", "leaks", "trace"))
     assert "--from-clips" in veriframe("synthesize", "--help").stdout
 
 
@@ -53,3 +54,14 @@ def test_a_folder_with_content_is_not_overwritten(tmp_path: Path) -> None:
 def test_no_command_is_a_usage_error() -> None:
     result = veriframe()
     assert result.returncode == 2 and "usage: veriframe" in result.stderr
+
+
+def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    for number in range(3000):
+        (tmp_path / f"real/{number}.txt").touch()
+    (tmp_path / "real/a.png").touch()
+    command = f"{sys.executable} -m pipeline.cli doctor image_folder {tmp_path} --json | head -n 1"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "VERIFRAME_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "{\n" and "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr

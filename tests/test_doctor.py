@@ -213,6 +213,18 @@ def test_one_problem_and_many_alike() -> None:
     assert "error bad: 1,234\n  v0: d\n  v1: d\n  v2: d\n  and 1,231 more\n" in many
 
 
+def test_fifty_lists_of_parts_stay_short() -> None:
+    report = {"title": "T", "layout": "l", "path": "p", "recognised": [], "counts": [], "videos": [], "findings": []}
+    lists = [{"path": f"part_{n}", "lines": 1, "sha256": "0", "as_published": None} for n in range(50)]
+    known = {"path": "known", "lines": 7, "sha256": "1", "as_published": True}
+    said = doctor.describe(report | {"lists": [*lists, known], "problems": 0, "clean": True}).splitlines()
+    assert said[4:-2] == [
+        *[f"  part_{n}      1" for n in range(doctor.LISTS)],
+        "  known       7  as published",
+        f"  and {50 - doctor.LISTS} more",
+    ]
+
+
 def test_json_is_all_that_stdout_holds(celeb_tree: Path, run_doctor: Doctor) -> None:
     code, said, progress = run_doctor("celeb_df_v2", celeb_tree, "--json")
     report = json.loads(said)

@@ -201,6 +201,13 @@ def calls(path: str, function: str) -> list[ast.Call]:
     return [node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "id", "") == function]
 
 
+def dict_values(path: str, wanted: str) -> list[ast.AST]:
+    """Return what stands under the key `wanted` in the dictionaries that a file writes out."""
+    found = [node for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.Dict)]
+    pairs = [pair for node in found for pair in zip(node.keys, node.values, strict=True)]
+    return [value for key, value in pairs if words_in(key) == {wanted}]
+
+
 def test_the_document_of_findings_names_every_code() -> None:
     scan = codes_in("pipeline/video.py") | {"unreadable"}
     frames = codes_in("pipeline/video.py", "_answers") - codes_in("pipeline/video.py") | {"unreadable"}
@@ -212,6 +219,7 @@ def test_the_document_of_findings_names_every_code() -> None:
         | {"rearranged", "original_missing"}
         | {word for call in calls("pipeline/truth.py", "_rows") for word in words_in(call.args[1])}
         | {"duplicate_content", "duplicate_content_other_label"},
+        "doctor": {word for code in dict_values("pipeline/doctor.py", "code") for word in words_in(code)},
         "split": {"in_no_list", "leak"},
         "extract": frames
         | codes_in("pipeline/images.py", "decode")

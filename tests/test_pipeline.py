@@ -108,7 +108,7 @@ def test_planted_faults_of_dfdc_are_named(tmp_path: Path) -> None:
     run(project, "python", "-m", "stages.index", "synthetic_dfdc")
     videos = pd.read_parquet(project / "data/index/synthetic_dfdc/videos.parquet").set_index("path")
     assert videos.reason[dfdc.MISSING_ORIGINAL] == "missing"
-    assert videos.reason[dfdc.UNLISTED] == "stray"
+    assert videos.reason[dfdc.UNLISTED] == "no_label"
     assert videos.status[dfdc.ORPHAN] == "ok"  # the fake itself can be used
     findings = pd.read_parquet(project / "data/index/synthetic_dfdc/findings.parquet").set_index("subject")
     assert findings.code[dfdc.ORPHAN] == "original_missing"
@@ -180,6 +180,27 @@ def test_a_branch_can_be_compared(project: Path) -> None:
         assert page.endswith("index.html") and '"rev": "main"' in html and '"rev": "workspace"' in html
     finally:
         run(project, "git", "switch", "--quiet", "main")
+        run(project, "dvc", "checkout")
+
+
+def test_a_subset_is_named_by_lock_and_page(project: Path) -> None:
+    whole = pd.read_parquet(project / "data/index" / OWN / "videos.parquet")
+    run(project, "git", "switch", "--quiet", "--create", "half")
+    try:
+        change_params(project, {f"datasets.{OWN}.subset": 0.5})
+        run(project, "dvc", "repro")
+        assert lock(project)[f"index@{OWN}"]["params"]["params.yaml"][f"datasets.{OWN}"]["subset"] == 0.5
+        half = pd.read_parquet(project / "data/index" / OWN / "videos.parquet")
+        assert set(half.path) == set(whole.path)
+        left_out = half[half.reason == "not_in_subset"]
+        # Of two training pairs one stays; of the only pair of validation and of test nothing can be left out.
+        assert len(left_out) == (whole.official_split == "train").sum() / 2 and set(left_out.official_split) == {
+            "train"
+        }
+        assert left_out.sha256.isna().all()  # not one of them was opened
+        assert "50 % of the provenance groups" in (project / "reports/index.html").read_text()
+    finally:
+        run(project, "git", "checkout", "--quiet", "--force", "main")
         run(project, "dvc", "checkout")
 
 
