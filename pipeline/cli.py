@@ -50,11 +50,11 @@ def _synthesize(arguments: argparse.Namespace) -> None:
 
     layout, out, clips, scale = arguments.layout, arguments.out, arguments.from_clips, arguments.scale
     if layout not in LAYOUTS:
-        raise UserError(f"--layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
+        raise UsageError(f"--layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     if scale is not None and not 0.3 <= scale <= 20:
-        raise UserError(f"--scale must be 0.3 to 20, not {scale}")
+        raise UsageError(f"--scale must be 0.3 to 20, not {scale}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out: {out} exists and is not an empty folder; name another or remove it")
+        raise UsageError(f"--out: {out} exists and is not an empty folder; name another or remove it")
     if clips is None:
         tree = LAYOUTS[layout](arguments.seed, scale or 1.0)
         write_tree(tree, out, machine.workers())
@@ -63,9 +63,9 @@ def _synthesize(arguments: argparse.Namespace) -> None:
         )
         return
     if layout != "celeb_df_v2":
-        raise UserError(f"--from-clips makes the layout celeb_df_v2 only, not {layout}")
+        raise UsageError(f"--from-clips makes the layout celeb_df_v2 only, not {layout}")
     if scale is not None:
-        raise UserError("--scale does not go with --from-clips: the clips decide how many videos there are")
+        raise UsageError("--scale does not go with --from-clips: the clips decide how many videos there are")
     from pipeline.synthetic.clips import write_from_clips
 
     for line in write_from_clips(clips, out, arguments.seed, machine.workers()):
@@ -114,12 +114,12 @@ def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _doctor(arguments: argparse.Namespace) -> None:
-    from pipeline import doctor, indexing, machine
+    from pipeline import doctor, machine, scanning
     from pipeline.engines import local_engine
 
     if arguments.sheet is not None:
         _refuse_sheet(arguments.sheet, arguments.path)
-    with local_engine(machine.workers(), indexing.TIMEOUT_S) as run:
+    with local_engine(machine.workers(), scanning.TIMEOUT_S) as run:
         report, rows = doctor.examine(arguments.layout, arguments.path, run, machine.cache_folder() / "index")
         if arguments.sheet is not None:
             from pipeline.contact_sheet import contact_sheet

@@ -16,24 +16,21 @@ from pipeline.errors import UsageError, UserError
 from pipeline.files import sha256_of_bytes
 from pipeline.params import Dataset
 from pipeline.recognition import Row, Tree
-from pipeline.tables import FAKE, REAL
+from pipeline.tables import CLASSES, NO_VIDEO, SEVERITIES
 
 MIN_FRAMES = 2  # a video of one frame is worth a word
-SEVERITIES = ("error", "warning", "note")
 SHOWN = 3  # subjects of each kind of finding in the words
 LONGEST = 60  # rows of a table in the words
 LISTS = 8  # lists in the words that are known from nowhere: every part of DFDC has one
-NO_VIDEO = ("missing", "stray", "sidecar")  # reasons of rows that stand for no file of the release
 KIND = ("split", "label", "method", "compression")
-CLASSES = {REAL: "real", FAKE: "fake", None: ""}
 
 
 def examine(name: str, root: Path, run: Run, cache: Path) -> tuple[Row, list[Row]]:
     """Return the report on the tree at `root` as layout `name`, and the rows of its index (tables.VIDEOS).
 
     `run` is an engine of pipeline.engines, `cache` the folder of index in the work cache. The report holds `layout`,
-    `title`, `path` as given, `recognised` (re-arrangements), `lists`, `counts` (each published count and what was
-    found), `videos` (what was found, by split, label, method and compression), `findings` (severity, code, subject,
+    `title`, `path` as given, `rearranged` (files that lie elsewhere), `lists`, `counts` (each published count and what
+    was found), `videos` (what was found, by split, label, method and compression), `findings` (severity, code, subject,
     detail; the worst first), `problems` (how many of them are errors or warnings) and `clean` (there are none).
     Raises UsageError for an unknown layout, no folder at `root`, and nothing of the layout in it.
     """
@@ -45,10 +42,10 @@ def examine(name: str, root: Path, run: Run, cache: Path) -> tuple[Row, list[Row
         raise
     except UserError as error:  # a malformed list, or two files for one video: a fault of the tree
         refusal = {"severity": "error", "code": "not_recognised", "subject": ".", "detail": str(error)}
-        return report | {"recognised": [], "lists": [], "counts": [], "videos": []} | _verdict([refusal]), []
+        return report | {"rearranged": [], "lists": [], "counts": [], "videos": []} | _verdict([refusal]), []
     rows = indexing.index(tree, MIN_FRAMES, run, cache, f"doctor {name}")
     parts = {
-        "recognised": [{"found": at, "published": place, "files": n} for (at, place), n in tree.rearranged.items()],
+        "rearranged": [{"found": at, "published": place, "files": n} for (at, place), n in tree.rearranged.items()],
         "lists": _lists(layout, tree),
         "counts": _counts(layout, rows),
         "videos": _videos(rows),
@@ -80,7 +77,7 @@ def _lists(layout: Layout, tree: Tree) -> list[Row]:
     absent = layout.known_lists.keys() - tree.lists.files
     rows: list[Row] = [{"path": path, "lines": None, "sha256": None, "as_published": None} for path in absent]
     for path in tree.lists.files:
-        content = tree.files[path].read_bytes()
+        content = (tree.root / tree.files[path]).read_bytes()
         known, sha256 = layout.known_lists.get(path), sha256_of_bytes(content)
         as_published = sha256 == known.sha256 if known else None
         rows.append({"path": path, "lines": len(content.splitlines()), "sha256": sha256, "as_published": as_published})
@@ -158,7 +155,7 @@ def _count_findings(counts: list[Row]) -> Iterator[Row]:
 
 
 def _in_words(kind: Row) -> str:
-    words = [kind["split"], CLASSES[kind["label"]], kind["method"], kind["compression"]]
+    words = [kind["split"], CLASSES.get(kind["label"], ""), kind["method"], kind["compression"]]
     return " ".join(word for word in words if word) or "all"
 
 
@@ -170,7 +167,7 @@ def describe(report: Row) -> str:
     head = f"{report['title']} (layout {report['layout']}) at {report['path']}"
     sections = [
         [_plain(head)],
-        _recognised(report["recognised"]),
+        _rearranged(report["rearranged"]),
         _lists_in_words(report["lists"]),
         _section("published counts", [row for row in report["counts"] if row["compared"]], _count_cells),
         _section("videos", report["videos"], _video_cells),
@@ -180,20 +177,9 @@ def describe(report: Row) -> str:
     return "\n\n".join("\n".join(section) for section in sections if section)
 
 
-def _recognised(moved: list[Row]) -> list[str]:
-    lines = [
-        f"  {_files(row['files'])} below {_folder(row['found'])} read as if below {_folder(row['published'])}"
-        for row in moved
-    ]
-    return ["recognised", *map(_plain, lines)] if lines else []
-
-
-def _files(number: int) -> str:
-    return "1 file" if number == 1 else f"{number:,} files"
-
-
-def _folder(folder: str) -> str:
-    return f"{folder}/" if folder else "the root"
+def _rearranged(moved: list[Row]) -> list[str]:
+    lines = [f"  {recognition.rearrangement_in_words(**row)}" for row in moved]
+    return ["rearranged", *map(_plain, lines)] if lines else []
 
 
 def _lists_in_words(lists: list[Row]) -> list[str]:
@@ -224,7 +210,7 @@ def _video_cells(row: Row | None) -> list[str]:
 
 
 def _kind_cells(row: Row) -> list[str]:
-    return [row["split"] or "-", CLASSES[row["label"]] or "-", row["method"] or "-", row["compression"] or "-"]
+    return [row["split"] or "-", CLASSES.get(row["label"], "-"), row["method"] or "-", row["compression"] or "-"]
 
 
 def _section(title: str, rows: list[Row], cells: Any) -> list[str]:

@@ -39,11 +39,21 @@ def sha256_of_text(*parts: object) -> str:
 
 def list_files(root: Path) -> list[str]:
     """Return every file below `root` (links followed) as a sorted list of relative paths with forward slashes."""
+
+    def refuse(error: OSError) -> None:  # by default os.walk passes over such a folder without a word
+        raise UserError(f"{error.filename}: {error.strerror}; give the right to read it")
+
     found: list[str] = []
-    for folder, _, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=refuse):
+        folders[:] = [name for name in folders if not _leads_back(Path(folder, name))]
         below = Path(folder).relative_to(root).as_posix()  # once a folder: once a file would take longer than the walk
         found += names if below == "." else [f"{below}/{name}" for name in names]
     return sorted(found)
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether a folder is a link to one that holds it: a walk through it would not end."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def folder_of_each(parent: Path, keys: Iterable[str]) -> dict[str, Path]:

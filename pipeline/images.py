@@ -51,16 +51,21 @@ def decode(paths: Sequence[Path], sha256: Sequence[str]) -> Iterator[tuple[np.nd
     `changed_since_index` or `corrupt_frame`.
     """
     for path, expected in zip(paths, sha256, strict=True):
-        content = _content(path)
-        picture = _picture(content)
-        if not path.is_file():
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
             yield None, "missing"
-        elif sha256_of_bytes(content) != expected:
-            yield None, "changed_since_index"
-        elif picture is None:
-            yield None, "corrupt_frame"
+        except OSError:
+            yield None, "unreadable"
         else:
-            yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), ""
+            yield _checked(content, expected)
+
+
+def _checked(content: bytes, expected: str) -> tuple[np.ndarray | None, str]:
+    if sha256_of_bytes(content) != expected:
+        return None, "changed_since_index"
+    picture = _picture(content)
+    return (None, "corrupt_frame") if picture is None else (cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), "")
 
 
 def _content(path: Path) -> bytes:

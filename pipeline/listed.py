@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import provenance
-from pipeline.datasets import Layout, Lists, load_layout
+from pipeline.datasets import Layout, Lists, load_layout, read_lists
 from pipeline.errors import UserError
 from pipeline.files import list_files
 from pipeline.tables import FAKE, REAL, SPLITS
@@ -50,7 +50,7 @@ def _read_lists(layout: Layout, layout_name: str, folder: Path) -> Lists:
     """Read the lists below `folder`; UserError where there are none to audit."""
     if not folder.is_dir():
         raise UserError(f"--lists: there is no folder {folder}")
-    lists = layout.read_lists({layout.published(path): folder / path for path in list_files(folder)})
+    lists = read_lists(layout, {layout.published(path): folder / path for path in list_files(folder)})
     if lists.missing:
         raise UserError(f"{folder} lacks {'; '.join(lists.missing)}")
     if not lists.named:
@@ -72,6 +72,8 @@ def _listed_videos(layout: Layout, lists: Lists) -> pd.DataFrame:
         for path, record in records.items()
         if record is not None
     ]
+    if not rows:
+        raise UserError(f"the lists name no video of {layout.title}")
     return pd.DataFrame(rows).drop_duplicates("video", ignore_index=True)
 
 

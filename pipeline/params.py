@@ -35,6 +35,11 @@ class Dataset(Section):
 
     model_config = ConfigDict(strict=False)  # a path is written as text
 
+    @property
+    def built_in(self) -> bool:
+        """Whether the stage `synthesize` made it: rendered, and its names of people and recordings mean nobody."""
+        return self.root.is_relative_to("data/synthesize")
+
 
 SectionT = TypeVar("SectionT", bound=Section)
 

@@ -4,12 +4,12 @@ A link ties a video to a node: a recording it shows or takes a face from, the pu
 a person, identical content. Nodes are named `<corpus>/<name>`, so that equal names mean the same material whatever the
 dataset. Videos that share material belong to one provenance group (connected components). Persons are counted as
 leaks, but form no groups by themselves: in Celeb-DF everybody is swapped with everybody, so that one group would hold
-the whole dataset.
+the whole dataset. A leak is a node with videos in more than one split; ties count those videos.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +41,7 @@ LINKS: dict[Kind, Link] = {
     "content": Link(("sha256",), "the same bytes"),
 }
 MATERIAL: tuple[Kind, ...] = ("recording", "source_video", "content")  # what forms groups
+TIED = (("test", "train"), ("test", "val"), ("val", "train"))  # which ties spoil a figure
 COLUMNS = sorted({column for link in LINKS.values() for column in link.columns})
 
 
@@ -89,6 +90,21 @@ def tied_videos(shared_links: pd.DataFrame, split: str, others: Collection[str])
     return pd.Index(ours.video.unique())
 
 
+def makeups(cell: pd.Series, group: pd.Series) -> list[list[str]]:
+    """Return the groups by make-up: lists of those that hold the same set of `cell` values (methods, for one).
+
+    `cell` and `group` have one row per video.
+    """
+    makeup = cell.groupby(group).agg(lambda cells: "\n".join(sorted(set(cells))))
+    return [list(same.index) for _, same in makeup.groupby(makeup)]
+
+
+def tied_counts(ties: pd.DataFrame, kind: str) -> dict[str, int]:
+    """Return `test_to_train` and so on: videos of the first split tied to the second (rows of tables.TIES)."""
+    videos = ties[ties.kind == kind].set_index(["split", "tied_to"]).videos
+    return {f"{one}_to_{other}": int(videos[one, other]) for one, other in TIED}
+
+
 def leaks(videos: pd.DataFrame, split: pd.Series, kinds: Collection[Kind] = tuple(LINKS)) -> pd.DataFrame:
     """Return the nodes that tie videos of different splits, as rows of tables.LEAKS; `split` as in `shared`."""
     counts = shared(videos, split, kinds).groupby(["kind", "node", "split"]).size().unstack("split", fill_value=0)
@@ -119,14 +135,13 @@ def across(videos_by_key: Mapping[str, pd.DataFrame], learned: Collection[str]) 
     `learned` are the keys of the datasets whose train and val videos a model sees.
     """
     seen = {key: _videos_of_nodes(videos_by_key[key], ["train", "val"]) for key in learned}
+    tested = {key: _videos_of_nodes(videos, ["test"]) for key, videos in videos_by_key.items()}
     parts = [
-        pd.concat({"learned_videos": ours, "tested_videos": theirs}, axis=1, join="inner")
+        pd.concat({"learned_videos": seen[one], "tested_videos": tested[other]}, axis=1, join="inner")
         .reset_index()
-        .assign(learned=key, tested=other)
-        for other, videos in videos_by_key.items()
-        for theirs in [_videos_of_nodes(videos, ["test"])]
-        for key, ours in seen.items()
-        if key != other
+        .assign(learned=one, tested=other)
+        for one, other in product(seen, tested)
+        if one != other
     ]
     columns = ["kind", "node", "learned", "tested", "learned_videos", "tested_videos"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

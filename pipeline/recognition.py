@@ -3,29 +3,36 @@
 No file but the lists is opened. Nothing is skipped: what is missing, stray or not asked for is a row with a reason.
 """
 
-import os
+import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import dirname
 from typing import Any
+
+import pandas as pd
 
 from pipeline import tables
 from pipeline.datasets import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
     Layout,
     Lists,
     Record,
     layouts,
     load_layout,
+    media,
     natural_order,
+    read_lists,
 )
 from pipeline.errors import UsageError, UserError
 from pipeline.files import list_files, sha256_of_text
 from pipeline.params import Dataset
 
 Row = dict[str, Any]
+
+NEARLY_ALL = 0.9
+LEFT_BY_SYSTEM = re.compile(r"(.*/)?(\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini|__MACOSX/.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Tree:
     root: Path
     rows: list[Row]  # with a key `published` besides the columns: the published path
     lists: Lists
-    files: dict[str, Path]  # published path -> where the file lies
+    files: dict[str, str]  # published path -> path below the root
     rearranged: dict[tuple[str, str], int]  # (folder as found, folder as published) -> files
 
 
@@ -57,24 +64,36 @@ def recognise(key: str, dataset: Dataset) -> Tree:
         raise UsageError(f"no file below {dataset.root} fits the layout {dataset.layout}{hint}")
     files, lists = found
     rows = _rows(key, dataset, layout, lists, files)
-    _refuse_unknown_choices(key, dataset, rows)
-    _link_originals_and_masks(rows, files, dataset.root)
+    _refuse_unknown_choices(dataset, rows)
     if dataset.subset is not None:
         _reject_outside_subset(rows, dataset.subset)
-    return Tree(dataset.root, rows, lists, files, _rearranged(files, dataset.root))
+    return Tree(dataset.root, rows, lists, files, _rearranged(files))
 
 
-def _unwrapped(layout: Layout, root: Path, below: list[str]) -> tuple[dict[str, Path], Lists] | None:
-    """Return published path -> file and the lists, after stripping a folder that wraps all media; None if none fits."""
-    media = [path.rpartition("/")[0] for path in below if _is_media(path)]
-    levels = PurePosixPath(os.path.commonpath(media) if media else "").parts
-    for depth in range(len(levels) + 1):
-        wrapper = "".join(f"{level}/" for level in levels[:depth])
-        files = _published(layout, root, below, wrapper)
-        lists = layout.read_lists(files)
+def _unwrapped(layout: Layout, root: Path, below: list[str]) -> tuple[dict[str, str], Lists] | None:
+    """Return published path -> file and the lists, after stripping folders around the release; None if none fits."""
+    for wrapper in _wrappers(below):
+        files = _published(layout, below, wrapper)
+        lists = read_lists(layout, {published: root / path for published, path in files.items()})
         if any(layout.recognise(path, lists) for path in files if path not in lists.files):
             return files, lists
     return None
+
+
+def _wrappers(below: list[str]) -> Iterator[str]:
+    """Yield the folders that may be around the release, none first: each holds nearly all media.
+
+    Not all, because people keep a cover picture or a sample beside it.
+    """
+    paths = [path for path in below if media(path) and not _left_by_system(path)]
+    wrapper = ""
+    while True:
+        yield wrapper
+        inside = [path[len(wrapper) :].split("/") for path in paths if path.startswith(wrapper)]
+        folders = Counter(parts[0] for parts in inside if len(parts) > 1).most_common(1)
+        if not folders or folders[0][1] < NEARLY_ALL * len(paths):
+            return
+        wrapper += f"{folders[0][0]}/"
 
 
 def _fit(layout: Layout, root: Path, below: list[str]) -> int:
@@ -86,32 +105,29 @@ def _fit(layout: Layout, root: Path, below: list[str]) -> int:
     return sum(layout.recognise(path, lists) is not None for path in files)
 
 
-def _published(layout: Layout, root: Path, below: list[str], wrapper: str) -> dict[str, Path]:
-    files: dict[str, Path] = {}
+def _published(layout: Layout, below: list[str], wrapper: str) -> dict[str, str]:
+    files: dict[str, str] = {}
     for path in below:
-        published, file = layout.published(path.removeprefix(wrapper)), root / path
-        other = files.setdefault(published, file)
-        if other is not file:
-            raise UserError(f"{other} and {file} are the same file of the release; keep one of the two")
+        other = files.setdefault(layout.published(path.removeprefix(wrapper)), path)
+        if other is not path:
+            raise UserError(f"{other} and {path} are the same file of the release; keep one of the two")
     return files
 
 
-def _is_media(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES
-
-
-def _rows(key: str, dataset: Dataset, layout: Layout, lists: Lists, files: dict[str, Path]) -> list[Row]:
+def _rows(key: str, dataset: Dataset, layout: Layout, lists: Lists, files: dict[str, str]) -> list[Row]:
     present = files.keys() - lists.files
     rows: dict[str, Row] = {}
+    video_of: dict[str, str] = {}
     absent = set(layout.expected(lists, present)) - present
     for published in [*sorted(present, key=natural_order), *sorted(absent, key=natural_order)]:
-        path = files[published].relative_to(dataset.root).as_posix() if published in present else published
-        record = layout.recognise(published, lists) if _is_utf8(published) else None
+        path = files[published] if published in present else published
+        known = _is_utf8(published) and not _left_by_system(published)
+        record = layout.recognise(published, lists) if known else None
         row = _row(key, path, record) | {"published": published}
         if published not in present and (record is None or _selected(record, dataset)):
             row |= _rejected("missing", "the release has it, no file is there")
         elif record is None:
-            what = next((what for pattern, what in layout.sidecars if re.fullmatch(pattern, published)), None)
+            what = _sidecar(layout, published)
             row |= _rejected("sidecar", what) if what else _rejected("stray", _why_stray(path, dataset.layout))
         elif not _selected(record, dataset):
             row |= _rejected("not_selected", "the dataset's `methods` or `compression` do not ask for it")
@@ -120,7 +136,21 @@ def _rows(key: str, dataset: Dataset, layout: Layout, lists: Lists, files: dict[
         elif record.list_label not in (None, record.label):
             row |= _rejected("label_conflict", "folder and published list disagree")
         _add(rows, row)
+        if row["reason"] not in tables.NO_VIDEO:
+            video_of[published] = row["video"]
+    _link_originals_and_masks(list(rows.values()), video_of, files)
     return list(rows.values())
+
+
+def _sidecar(layout: Layout, published: str) -> str | None:
+    """Return what a file that is no video is, if it is known."""
+    if _left_by_system(published):
+        return "left by an operating system"
+    return next((what for pattern, what in layout.sidecars if re.fullmatch(pattern, published)), None)
+
+
+def _left_by_system(path: str) -> bool:
+    return LEFT_BY_SYSTEM.fullmatch(path) is not None
 
 
 def _is_utf8(path: str) -> bool:
@@ -131,14 +161,14 @@ def _is_utf8(path: str) -> bool:
 def _why_stray(path: str, layout: str) -> str:
     if not _is_utf8(path):
         return "its name is not UTF-8 (written here with backslashes)"
-    kind = "its name and place fit no video" if _is_media(path) else "not a video"
+    kind = "its name and place fit no video" if media(path) else "not a video"
     return f"{kind} of the layout {layout}"
 
 
 def _row(key: str, path: str, record: Record | None) -> Row:
     row: Row = dict.fromkeys(tables.VIDEOS.names)
     path = path.encode(errors="backslashreplace").decode()
-    image = PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
+    image = media(path) == "images"
     row |= {"dataset": key, "path": path, "media": "images" if image else "video", "status": "ok", "reason": ""}
     row["detail"] = ""
     if record is None:
@@ -157,11 +187,11 @@ def _add(rows: dict[str, Row], row: Row) -> None:
     first = rows.setdefault(row["video"], row)
     if first is row:
         return
-    if row["reason"] == "missing" and first["images"]:  # a list names an image of a sequence that is otherwise there
+    if first["images"] and row["images"] and row["label"] == first["label"] and first["reason"] == row["reason"]:
+        first["images"].append(row["path"])
+    elif first["images"] and row["reason"] == "missing":  # an image of a sequence that is otherwise there
         row["video"] = f"{row['dataset']}/?/{row['path']}"
         rows[row["video"]] = row
-    elif first["images"] and row["images"] and row["label"] == first["label"] and first["reason"] == row["reason"]:
-        first["images"].append(row["path"])
     else:
         raise UserError(f"{first['path']} and {row['path']} are the same video; keep one of the two")
 
@@ -172,56 +202,57 @@ def _selected(record: Record, dataset: Dataset) -> bool:
     return method and (dataset.compression is None or record.compression in dataset.compression)
 
 
-def _refuse_unknown_choices(key: str, dataset: Dataset, rows: list[Row]) -> None:
+def _refuse_unknown_choices(dataset: Dataset, rows: list[Row]) -> None:
     for column, wanted in (("method", dataset.methods), ("compression", dataset.compression)):
         found = {row[column] for row in rows if row["label"] is not None and row["reason"] != "missing"}
         if unknown := sorted(set(wanted or []) - found):
-            raise UserError(
-                f"datasets.{key}: there is no {column} {', '.join(unknown)}; found: {', '.join(sorted(found))}"
-            )
+            raise UserError(f"there is no {column} {', '.join(unknown)}; found: {', '.join(sorted(found))}")
 
 
-def _link_originals_and_masks(rows: list[Row], files: dict[str, Path], root: Path) -> None:
+def _link_originals_and_masks(rows: list[Row], video_of: dict[str, str], files: dict[str, str]) -> None:
     """Turn published paths of originals into video keys (`?/path` if not there), those of masks into paths found."""
-    video_of = {row["published"]: row["video"] for row in rows if row["reason"] not in ("missing", "stray")}
     for row in rows:
         if row["original"] is not None:
             row["original"] = video_of.get(row["original"], f"?/{row['original']}")
         if row["mask"] is not None:
-            mask = files.get(row["mask"])
-            row["mask"] = mask.relative_to(root).as_posix() if mask else None
+            row["mask"] = files.get(row["mask"])
 
 
 def _reject_outside_subset(rows: list[Row], share: float) -> None:
     """Keep whole provenance groups: of each make-up (the splits and methods in a group) the share, at least one."""
-    import pandas as pd
-
-    from pipeline import provenance
+    from pipeline import provenance  # scipy: seconds that only a subset costs
 
     usable = [row for row in rows if row["status"] == "ok"]
+    if not usable:
+        return
     videos = pd.DataFrame(usable)
     videos["group"] = videos.video.map(provenance.groups(videos))
-    cell = videos.official_split.fillna("") + " " + videos.method
-    makeup = cell.groupby(videos.group).agg(lambda cells: "\n".join(sorted(set(cells))))
     kept: set[str] = set()
-    for _, members in makeup.groupby(makeup):
-        kept |= set(sorted(members.index, key=sha256_of_text)[: max(round(share * len(members)), 1)])
+    for groups in provenance.makeups(videos.official_split.fillna("") + " " + videos.method, videos.group):
+        kept |= set(sorted(groups, key=sha256_of_text)[: max(math.floor(share * len(groups) + 0.5), 1)])
     for row, group in zip(usable, videos.group, strict=True):
         if group not in kept:
             row |= _rejected("not_in_subset", f"the dataset's `subset` takes {share:.6g} of the provenance groups")
 
 
-def _rearranged(files: dict[str, Path], root: Path) -> dict[tuple[str, str], int]:
+def rearrangement_in_words(found: str, published: str, files: int) -> str:
+    """Return a sentence about `files` files that lie below the folder `found` instead of `published`."""
+    number = "1 file" if files == 1 else f"{files:,} files"
+    places = [f"{folder}/" if folder else "the root" for folder in (found, published)]
+    return f"{number} below {places[0]} read as if below {places[1]}"
+
+
+def _rearranged(files: dict[str, str]) -> dict[tuple[str, str], int]:
     """Count the files whose place is not the published one, by folder as found and as published, without equal ends."""
-    places = (
-        (path.relative_to(root).parent.parts, PurePosixPath(published).parent.parts)
-        for published, path in files.items()
-    )
-    moved = Counter(_without_equal_ends(found, published) for found, published in places if found != published)
-    return dict(sorted(moved.items()))
+    moved = Counter((dirname(path), dirname(published)) for published, path in files.items() if path != published)
+    places: Counter[tuple[str, str]] = Counter()
+    for (found, published), number in moved.items():
+        if found != published:
+            places[_without_equal_ends(found.split("/"), published.split("/"))] += number
+    return dict(sorted(places.items()))
 
 
-def _without_equal_ends(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, str]:
+def _without_equal_ends(one: list[str], other: list[str]) -> tuple[str, str]:
     while one and other and one[-1] == other[-1]:
         one, other = one[:-1], other[:-1]
     return "/".join(one), "/".join(other)

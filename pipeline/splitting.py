@@ -50,9 +50,8 @@ def _carve(videos: pd.DataFrame, group: pd.Series, split: pd.Series, name: str, 
     in_test = set(group[split == "test"])
     pool = group[(split == "train") & ~group.isin(in_test)]
     methods = videos.set_index("video").method.loc[pool.index]
-    makeup = methods.groupby(pool).agg(lambda names: "+".join(sorted(set(names))))
-    for _, members in makeup.groupby(makeup):
-        names = sorted(members.index, key=lambda name: sha256_of_text(seed, name))
+    for groups in provenance.makeups(methods, pool):
+        names = sorted(groups, key=lambda name: sha256_of_text(seed, name))
         wanted = max(math.floor(share * len(names) + 0.5), 1) if share > 0 else 0
         chosen = names[: min(wanted, len(names) - 1)]
         split[pool.index[pool.isin(chosen)]] = name

@@ -15,7 +15,11 @@ from pipeline.errors import UserError
 from pipeline.files import whole_or_absent
 
 REAL, FAKE = 0, 1
+CLASSES = {REAL: "real", FAKE: "fake"}
 SPLITS = ("train", "val", "test")
+SEVERITIES = ("error", "warning", "note")  # of findings, worst first
+NO_VIDEO = ("missing", "stray", "sidecar")  # reasons of rows that stand for no file of a release
+NOT_ASKED_FOR = ("not_selected", "not_in_subset")
 ROW_GROUP = 2**20  # rows that are written at once; part of the bytes of a table
 
 text = pa.string()

@@ -22,7 +22,6 @@ from pipeline.errors import UsageError, UserError
 
 DATA = Path("data")
 NEAREST, LOOKED_AT = 3, 300
-CLASSES = {tables.REAL: "real", tables.FAKE: "fake"}
 INDEX = ["video", "path", "media", "label", "method", "compression", "official_split", "recording", "donor_recording"]
 INDEX += ["source_video", "donor_source_video", "person", "donor_person", "original", "mask", "bytes", "sha256"]
 INDEX += ["container", "codec", "width", "height", "frame_rate", "crf", "frames", "status", "reason", "detail"]
@@ -71,7 +70,7 @@ def _word(value: Any) -> str:
 
 def _index(item: Item) -> Facts:
     for row in _rows("index", item.key, "videos", tables.VIDEOS, ("video", item.video), INDEX):
-        row["label"] = CLASSES.get(row["label"])
+        row["label"] = tables.CLASSES.get(row["label"])
         yield from row.items()
         yield from _findings("index", item.key, row["path"])
 
@@ -184,7 +183,7 @@ def _quota(stage: str, key: str, schema: pa.Schema, row: Row) -> Facts:
     """Yield the quota of the row's split and class."""
     for cell in _rows(stage, key, "quotas", schema, ("split", row["split"]), ["label", "rule", "quota"]):
         if cell["label"] == row["label"]:
-            place = f"{row['split']}, {CLASSES[row['label']]}"
+            place = f"{row['split']}, {tables.CLASSES[row['label']]}"
             yield "quota", f"{cell['quota']:,} frames of {place} (rule {cell['rule']})"
 
 

@@ -181,7 +181,7 @@ def _x264_settings(data: bytes) -> str | None:
     start = data.find(b"x264 - core")
     if start < 0:
         return None
-    return data[start : start + 4096].split(b"\0", 1)[0].decode("ascii", "replace").rstrip("\x80\ufffd")
+    return data[start : start + 4096].split(b"\0", 1)[0].decode("ascii", "replace").rstrip("\ufffd")
 
 
 def _crf(encoder: str | None) -> float | None:

@@ -12,8 +12,6 @@ from pipeline.errors import exit_on_user_error
 from pipeline.files import folder_of_each, whole_or_absent
 
 DATA = Path("data")
-BUILT_IN = DATA / "synthesize"
-TIED = (("test", "train"), ("test", "val"), ("val", "train"))
 
 
 class Params(params.Section):
@@ -33,13 +31,14 @@ def main() -> None:
     for key, entry in entries.items():
         assignments = tables.read(folder["split"][key] / "videos.parquet", tables.ASSIGNMENTS)
         usable = _usable(folder["index"][key], assignments)
-        linked[key] = _linked(usable, built_in=entry.root.is_relative_to(BUILT_IN))
+        linked[key] = _linked(usable, built_in=entry.built_in)
         rows = _shortcuts(usable, folder["extract"][key], folder["shard"][key], knobs)
         found += [{"dataset": key, **row} for row in rows]
+        ties = tables.read(folder["split"][key] / "ties.parquet", tables.TIES)
         summary[key] = {
             "videos": {"usable": len(usable), "rejected": len(assignments) - len(usable)},
             "frames": _frames(tables.read(folder["extract"][key] / "quotas.parquet", tables.FILLED)),
-            "leaks": _leaks(tables.read(folder["split"][key] / "ties.parquet", tables.TIES)),
+            "leaks": {kind: provenance.tied_counts(ties, kind) for kind in provenance.LINKS},
             **{row["probe"]: _figures(row) for row in rows if row["feature"] == "all"},
         }
     # Whatever is trained on next: every dataset is asked what its test split shares with every other's train and val.
@@ -80,18 +79,9 @@ def _shortcuts(usable: pd.DataFrame, extract: Path, shard: Path, knobs: Params) 
 def _frames(filled: pd.DataFrame) -> dict[str, int]:
     """Frames kept per split and class, and frames that were decoded and not usable."""
     kept = filled.set_index(["split", "label"]).kept.to_dict()
-    classes = (("real", tables.REAL), ("fake", tables.FAKE))
-    counts = {f"{split}_{name}": int(kept.get((split, label), 0)) for split in tables.SPLITS for name, label in classes}
+    cells = [(split, label) for split in tables.SPLITS for label in tables.CLASSES]
+    counts = {f"{split}_{tables.CLASSES[label]}": int(kept.get((split, label), 0)) for split, label in cells}
     return counts | {"failed": int(filled.failed.sum())}
-
-
-def _leaks(ties: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Videos of one split that share a recording, a person, ... with videos of another, by kind."""
-    videos = ties.set_index(["kind", "split", "tied_to"]).videos
-    return {
-        kind: {f"{split}_to_{other}": int(videos[kind, split, other]) for split, other in TIED}
-        for kind in provenance.LINKS
-    }
 
 
 def _tied_datasets(videos: pd.DataFrame, across: pd.DataFrame) -> dict[str, int]:

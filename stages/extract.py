@@ -49,7 +49,8 @@ def main() -> None:
         tried, stores = extraction.extract(ranked, cells, index, root, recipe, cache, run)
     tried["status"], filled = selection.settle(tried, cells)
     tried["group"] = tried.video.map(group)
-    tried["recipe"] = tried.status.map(lambda status: "" if status == "unused" else recipe.versions())
+    tried["recipe"] = ""
+    tried.loc[tried.status != "unused", "recipe"] = recipe.versions()  # once: it takes milliseconds
     frames = _write_crops(out, tried, stores, knobs.tars)
     if len(frames) != len(ranked):
         raise AssertionError(f"extract: {len(ranked)} frames in, {len(frames)} out")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline import indexing, machine, params, recognition, tables
+from pipeline import indexing, machine, params, recognition, scanning, tables
 from pipeline.engines import local_engine
 from pipeline.errors import UserError, exit_on_user_error
 
@@ -27,7 +27,7 @@ def main() -> None:
         raise UserError(f"datasets.{key}: {error}") from None
     if tree.lists.missing:
         raise UserError(f"datasets.{key}: a published list is missing: {'; '.join(tree.lists.missing)}")
-    with local_engine(machine.workers(), indexing.TIMEOUT_S) as run:
+    with local_engine(machine.workers(), scanning.TIMEOUT_S) as run:
         rows = indexing.index(tree, knobs.min_frames, run, machine.cache_folder() / "index", f"index {key}")
     tables.write(out / "videos.parquet", rows, tables.VIDEOS, order=["video"])
     tables.write(

@@ -14,7 +14,6 @@ from pipeline.reporting import facts, page, pictures, plots
 from pipeline.reporting.facts import Dataset
 
 DATA, REPORTS = Path("data"), Path("reports")
-BUILT_IN = DATA / "synthesize"
 CURVES = REPORTS / "train" / "plots" / "metrics"
 
 
@@ -53,7 +52,7 @@ def _read_datasets() -> list[Dataset]:
         datasets.append(
             Dataset(
                 key=key,
-                built_in=entry.root.is_relative_to(BUILT_IN),
+                built_in=entry.built_in,
                 subset=entry.subset,
                 videos=tables.read(folder["index"][key] / "videos.parquet", tables.VIDEOS, video_columns),
                 findings=pd.concat([tables.read(path, tables.FINDINGS) for path in found], ignore_index=True),

@@ -11,7 +11,6 @@ from pipeline import params, provenance, splitting, tables
 from pipeline.errors import UserError, exit_on_user_error
 
 COLUMNS = ["video", "label", "method", "official_split", "status", "reason", *provenance.COLUMNS]
-NOT_ASKED_FOR = ["not_selected", "not_in_subset"]
 SHOWN = 3  # nodes named in a message
 
 
@@ -60,7 +59,7 @@ def _assignments(videos: pd.DataFrame, split: pd.Series, dropped: pd.Index) -> p
     """Return the rows of tables.ASSIGNMENTS without `group`: one for each video of the index, rejected or not."""
     rows = videos[["video", "label", "method", "status", "reason"]].copy()
     # A damaged video keeps the split its list gives it, so that evaluation can say what could not be scored.
-    lost = videos.official_split.where(~videos.reason.isin(NOT_ASKED_FOR))
+    lost = videos.official_split.where(~videos.reason.isin(tables.NOT_ASKED_FOR))
     rows["split"] = rows.video.map(split).fillna(lost)
     by_list = rows.split == videos.official_split
     rows["split_by"] = by_list.map({True: "official", False: "carved"}).where(rows.split.notna())

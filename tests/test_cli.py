@@ -39,7 +39,7 @@ def test_bad_arguments_end_with_one_line(tmp_path: Path, arguments: list[str], m
     empty.mkdir()
     out = tmp_path / "out"
     result = veriframe("synthesize", *[str(empty) if word == "EMPTY" else word for word in arguments], "--out", out)
-    assert result.returncode == 1 and result.stdout == ""
+    assert result.returncode == 2 and result.stdout == ""
     assert result.stderr.startswith("error: ") and message in result.stderr and result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == [empty]
 
@@ -47,7 +47,7 @@ def test_bad_arguments_end_with_one_line(tmp_path: Path, arguments: list[str], m
 def test_a_folder_with_content_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("kept")
     result = veriframe("synthesize", "--layout", "ffpp", "--out", tmp_path)
-    assert result.returncode == 1 and "is not an empty folder" in result.stderr
+    assert result.returncode == 2 and "is not an empty folder" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 

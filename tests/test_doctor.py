@@ -101,7 +101,7 @@ def test_every_kind_of_fault(tmp_path: Path, in_process: Any) -> None:
     layout = load_layout("celeb_df_v2")
     others = {row["code"] for row in report["findings"] if row["subject"] not in codes}
     assert others == {"count_differs", "list_differs", "rearranged", "frames_differ_from_original"}
-    assert report["recognised"] == [{"found": "Celeb-real/videos", "published": "Celeb-real", "files": 14}]
+    assert report["rearranged"] == [{"found": "Celeb-real/videos", "published": "Celeb-real", "files": 14}]
     assert len([row for row in report["findings"] if row["code"] == "count_differs"]) == len(layout.counts)
     assert report["problems"] == sum(row["severity"] != "note" for row in report["findings"])
     assert not report["clean"]
@@ -205,7 +205,7 @@ def test_the_words_are_grouped_and_the_worst_comes_first(tmp_path: Path, run_doc
 
 
 def test_one_problem_and_many_alike() -> None:
-    report = {"title": "T", "layout": "l", "path": "p", "recognised": [], "lists": [], "counts": [], "videos": []}
+    report = {"title": "T", "layout": "l", "path": "p", "rearranged": [], "lists": [], "counts": [], "videos": []}
     rows = [{"severity": "error", "code": "bad", "subject": f"v{number}", "detail": "d"} for number in range(1234)]
     one = doctor.describe(report | {"findings": rows[:1], "problems": 1, "clean": False})
     assert one.splitlines()[-1] == "1 problem (1 error)"
@@ -214,7 +214,7 @@ def test_one_problem_and_many_alike() -> None:
 
 
 def test_fifty_lists_of_parts_stay_short() -> None:
-    report = {"title": "T", "layout": "l", "path": "p", "recognised": [], "counts": [], "videos": [], "findings": []}
+    report = {"title": "T", "layout": "l", "path": "p", "rearranged": [], "counts": [], "videos": [], "findings": []}
     lists = [{"path": f"part_{n}", "lines": 1, "sha256": "0", "as_published": None} for n in range(50)]
     known = {"path": "known", "lines": 7, "sha256": "1", "as_published": True}
     said = doctor.describe(report | {"lists": [*lists, known], "problems": 0, "clean": True}).splitlines()
@@ -230,7 +230,7 @@ def test_json_is_all_that_stdout_holds(celeb_tree: Path, run_doctor: Doctor) -> 
     report = json.loads(said)
     assert code == 1 and "doctor celeb_df_v2: 23 of 23 videos" in progress
     assert list(report) == [
-        *("layout", "title", "path", "recognised", "lists", "counts", "videos", "findings", "problems", "clean")
+        *("layout", "title", "path", "rearranged", "lists", "counts", "videos", "findings", "problems", "clean")
     ]
     assert report["path"] == str(celeb_tree) and report["title"] == "Celeb-DF v2"
     found = {row["subject"]: row["code"] for row in report["findings"]}

@@ -216,13 +216,14 @@ def test_the_document_of_findings_names_every_code() -> None:
         "index": scan
         | recognised
         | codes_in("pipeline/indexing.py")
+        | codes_in("pipeline/scanning.py")
         | {"rearranged", "original_missing"}
         | {word for call in calls("pipeline/truth.py", "_rows") for word in words_in(call.args[1])}
         | {"duplicate_content", "duplicate_content_other_label"},
         "doctor": {word for code in dict_values("pipeline/doctor.py", "code") for word in words_in(code)},
         "split": {"in_no_list", "leak"},
         "extract": frames
-        | codes_in("pipeline/images.py", "decode")
+        | codes_in("pipeline/images.py", "decode", "_checked")
         | codes_in("pipeline/extraction.py", "extract_video", "_pictures", "_why_lost")
         | codes_in("pipeline/faces.py", "choose"),
         "check": {rule.code for rules in quality.rules(0.5, 1).values() for rule in rules},

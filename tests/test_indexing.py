@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fabricated_videos import FAULTS, KEY, write_celeb_tree, write_video
-from pipeline import indexing, recognition, tables
+from pipeline import indexing, recognition, scanning, tables
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_file
 from pipeline.params import Dataset
@@ -36,7 +36,7 @@ def dict_of(rows: list[Row]) -> dict[str, Row]:
 
 
 def scan(path: Path) -> Row:
-    return indexing.scan(indexing.Job("video", (str(path),)))
+    return scanning.scan(scanning.Job("video", (str(path),)))
 
 
 def test_every_file_and_every_listed_video_has_a_row(celeb_tree: Path, in_process: Any) -> None:
@@ -194,40 +194,6 @@ def test_tree_of_another_layout(celeb_tree: Path, tmp_path: Path, in_process: An
     (tmp_path / "Celeb-real").symlink_to(celeb_tree / "Celeb-real")
     with pytest.raises(UserError, match=r"no file below .* fits the layout ffpp; it fits .*celeb_df_v2"):
         index(tmp_path, in_process, "ffpp")
-
-
-# Decode traps and what becomes of each: a reason, or the number of frames that its README counts.
-TRAPS = {
-    "av1.mkv": 125,
-    "bt709_full_range.mp4": 30,
-    "corrupted_packet.mp4": 50,
-    "empty_file.webm": "empty_file",
-    "h264_10bits.mp4": 30,
-    "one_pixel.mp4": 5,
-    "rotated_180.mov": 3,
-    "rotated_90.mov": 3,
-    "sample_aspect_2by3.mp4": 60,
-    "theora_empty_packets.ogv": 752,
-    "two_video_streams.mp4": 325,
-    "unordered_pts.mov": 4,
-}
-
-
-def test_trap_clips(clips: Path) -> None:
-    for path in sorted((clips / "traps").iterdir()):
-        row = scan(path)
-        assert row.get("reason", row.get("frames")) == TRAPS.get(path.name, row.get("reason", row.get("frames"))), (
-            path.name
-        )
-        assert row["bytes"] == path.stat().st_size and row["sha256"] == sha256_of_file(path)
-        if "frames" in row:
-            assert row["frames"] == len(row["pts"]) and row["pts"] == sorted(set(row["pts"]))
-            assert row["key_frames"][0] == 0
-
-
-@pytest.mark.parametrize(("name", "rotation"), [("rotated_90.mov", 90), ("rotated_180.mov", 180), ("av1.mkv", 0)])
-def test_rotation_of_trap_clips(clips: Path, name: str, rotation: int) -> None:
-    assert scan(clips / "traps" / name)["rotation"] == rotation
 
 
 def test_face_clips(clips: Path) -> None:

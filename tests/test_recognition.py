@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline import recognition
-from pipeline.datasets import Layout, Lists, Record, natural_order
+from pipeline.datasets import Layout, Lists, Record
 from pipeline.errors import UserError
 from pipeline.params import Dataset
 
@@ -132,8 +130,8 @@ def test_a_subset_takes_whole_groups_of_every_split_and_method(tmp_path: Path, s
         assert (video in kept) == (row["recording"] in tied)
     # 20, 10 and 10 pairs, each one group of 2 reals and 4 fakes.
     groups = Counter(row["official_split"] for video, row in every.items() if video in kept)
-    wanted = {split: 6 * max(round(share * pairs), 1) for split, pairs in (("train", 20), ("val", 10), ("test", 10))}
-    assert groups == wanted
+    pairs = {"train": 20, "val": 10, "test": 10}
+    assert groups == {split: 6 * max(int(share * number + 0.5), 1) for split, number in pairs.items()}
     assert {(every[video]["official_split"], every[video]["method"]) for video in kept} == {
         (row["official_split"], row["method"]) for row in every.values()
     }
@@ -181,15 +179,55 @@ def test_another_layout_is_proposed(tmp_path: Path) -> None:
         recognise(celeb(tmp_path, "Celeb-real"), "dfdc")
 
 
-@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20, unique=True), st.sampled_from(["", "f", "a1b"]))
-def test_natural_order_counts(numbers: list[int], stem: str) -> None:
-    names = sorted((f"{stem}_{number}.png" for number in numbers), key=natural_order)
-    assert names == [f"{stem}_{number}.png" for number in sorted(numbers)]
+def test_a_subset_of_nothing_usable(tmp_path: Path) -> None:
+    rows = recognise(touch(tmp_path, "test_videos/aaaaaaaaaa.mp4"), "dfdc", subset=0.5).rows
+    assert [row["reason"] for row in rows] == ["no_label"]
 
 
-@given(st.lists(st.text(max_size=8), max_size=12, unique=True))
-def test_natural_order_is_total(names: list[str]) -> None:
-    names.sort(key=natural_order)
-    other = names[::-1]
-    other.sort(key=natural_order)
-    assert names == other
+def test_what_operating_systems_leave_behind(tmp_path: Path) -> None:
+    left = ["__MACOSX/Celeb-DF-v2/Celeb-real/._id0_0000.mp4", "Celeb-DF-v2/Celeb-real/._id1_0000.mp4", ".DS_Store"]
+    celeb(tmp_path / "Celeb-DF-v2")
+    rows = by_path(recognise(touch(tmp_path, *left), "celeb_df_v2"))
+    assert {rows[path]["reason"] for path in left} == {"sidecar"}
+    assert rows["Celeb-DF-v2/Celeb-real/id0_0000.mp4"]["status"] == "ok"
+
+
+def test_a_picture_beside_the_wrapper(tmp_path: Path) -> None:
+    names = [f"Celeb-real/id3_{number:04d}.mp4" for number in range(12)]
+    touch(celeb(tmp_path / "Celeb-DF-v2"), *names)
+    rows = by_path(recognise(touch(tmp_path, "cover.jpg"), "celeb_df_v2"))
+    assert rows.pop("cover.jpg")["reason"] == "stray"
+    assert {row["status"] for row in rows.values()} == {"ok"}
+
+
+def test_a_list_that_cannot_be_opened(tmp_path: Path) -> None:
+    (celeb(tmp_path) / "List_of_testing_videos.txt").unlink()
+    (tmp_path / "List_of_testing_videos.txt").symlink_to(tmp_path / "gone.txt")
+    with pytest.raises(UserError, match=r"List_of_testing_videos\.txt: No such file"):
+        recognise(tmp_path, "celeb_df_v2")
+
+
+def test_a_sequence_that_is_missing_as_a_whole_is_one_row(tmp_path: Path) -> None:
+    touch(tmp_path, "here.mp4")
+    listed = ["here.mp4,0,", *[f"f/{number}.png,1,walk" for number in range(3)]]
+    (tmp_path / "manifest.csv").write_text("\n".join(["path,label,name", *listed]))
+    rows = [row for row in recognise(tmp_path, "manifest").rows if row["reason"] == "missing"]
+    assert [row["images"] for row in rows] == [["f/0.png", "f/1.png", "f/2.png"]]
+
+
+def test_an_original_may_be_any_frame_of_a_sequence(tmp_path: Path) -> None:
+    touch(tmp_path, "f/0.png", "f/1.png", "fake.mp4")
+    listed = ["f/0.png,0,walk,", "f/1.png,0,walk,", "fake.mp4,1,,f/1.png"]
+    (tmp_path / "manifest.csv").write_text("\n".join(["path,label,name,original", *listed]))
+    rows = by_path(recognise(tmp_path, "manifest"))
+    assert rows["fake.mp4"]["original"] == rows["f/0.png"]["video"]
+
+
+def test_letters_that_only_look_like_a_class(tmp_path: Path) -> None:
+    rows = by_path(recognise(touch(tmp_path, "te\u017ft/real/a.jpg", "real/b.jpg"), "image_folder"))
+    assert rows["te\u017ft/real/a.jpg"]["reason"] == "stray" and rows["real/b.jpg"]["label"] == 0
+
+
+def test_a_link_that_leads_back_ends(tmp_path: Path) -> None:
+    (celeb(tmp_path) / "Celeb-real/again").symlink_to(tmp_path)
+    assert len(recognise(tmp_path, "celeb_df_v2").rows) == 4

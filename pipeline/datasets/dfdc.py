@@ -9,13 +9,11 @@ A copy may hold any of these. The sample repeats videos of the parts under the s
 holds its folder, its recording does not, so that copies are tied.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from pipeline.datasets import Count, Layout, Lists, Record, csv_rows, find_list
+from pipeline.datasets import Count, Layout, Lists, Record, csv_rows, json_object
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL
 
@@ -23,6 +21,7 @@ TRAIN_FOLDER = r"dfdc_train_part_\d+|train_sample_videos"
 VIDEO = re.compile(rf"(?P<folder>(?P<train>{TRAIN_FOLDER})|test|test_videos)/(?P<name>\w+)\.mp4")
 METADATA = re.compile(rf"(?P<folder>{TRAIN_FOLDER})/metadata\.json")
 
+LABELS = "test/labels.csv"
 Entries = dict[str, tuple[int, str | None]]
 
 
@@ -34,22 +33,16 @@ def read_lists(files: Mapping[str, Path]) -> Lists:
         if match := METADATA.fullmatch(path):
             found.add(path)
             entries |= _read_metadata(files[path], match["folder"])
-    if labels := find_list(files, "test/labels.csv", "labels.csv"):
-        found.add(labels)
-        entries |= _read_labels(files[labels])
+    if LABELS in files:
+        found.add(LABELS)
+        entries |= _read_labels(files[LABELS])
     missing = ("metadata.json of each training part or test/labels.csv; place them beside the videos",)
     return Lists(frozenset(found), frozenset(entries), {"entries": entries}, () if entries else missing)
 
 
 def _read_metadata(file: Path, folder: str) -> Entries:
-    try:
-        listed: Any = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        listed = None
-    if not isinstance(listed, dict):
-        raise UserError(f'{file}: expected JSON {{"<file>": {{"label": "REAL" or "FAKE", ...}}, ...}}')
     entries: Entries = {}
-    for video, facts in listed.items():
+    for video, facts in json_object(file, 'JSON {"<file>": {"label": "REAL" or "FAKE", ...}, ...}').items():
         label, original = (facts.get("label"), facts.get("original")) if isinstance(facts, dict) else (None, None)
         if label not in ("REAL", "FAKE") or not isinstance(original, str | None):
             raise UserError(f'{file}, {video}: expected {{"label": "REAL" or "FAKE", "original": "<file>" or null}}')
@@ -94,12 +87,11 @@ LAYOUTS = {
         read_lists,
         recognise,
         rearranged=(
-            (
-                r"dfdc_train_part_\d+/(?=dfdc_train_part_\d+/)",
-                "",
-            ),  # a part unpacked in a folder named after its archive
+            # A part unpacked in a folder named after its archive.
+            (r"dfdc_train_part_\d+/(?=dfdc_train_part_\d+/)", ""),
             (r"dfdc_train_part_0+(?=\d)", "dfdc_train_part_"),
             (r"test/videos/", "test/"),
+            (r"labels\.csv\Z", LABELS),
         ),
         sidecars=(
             (r"sample_submission\.csv", "form of a Kaggle submission"),

@@ -7,13 +7,11 @@ validation set, and actors may occur in both sets, as target or as donor. The au
 quality of some test clips) are not read: the media facts of `index` show them.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pipeline.datasets import Count, Layout, Lists, Record
+from pipeline.datasets import Count, Layout, Lists, Record, json_object
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL
 
@@ -28,14 +26,8 @@ def read_lists(files: Mapping[str, Path]) -> Lists:
     if DATASET not in files:
         return Lists(content={"entries": {}}, missing=(f"{DATASET}; place it at the root",))
     file = files[DATASET]
-    try:
-        listed: Any = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        listed = None
-    if not isinstance(listed, dict):
-        raise UserError(f'{file}: expected JSON {{"<path>": {{"label": ..., "set": ...}}, ...}}')
     entries = {}
-    for path, facts in listed.items():
+    for path, facts in json_object(file, 'JSON {"<path>": {"label": ..., "set": ...}, ...}').items():
         label, split = (facts.get("label"), facts.get("set")) if isinstance(facts, dict) else (None, None)
         if label not in ("real", "fake") or split not in ("train", "test"):
             raise UserError(f'{file}, {path}: expected {{"label": "real" or "fake", "set": "train" or "test", ...}}')

@@ -15,7 +15,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from pipeline.datasets import Count, KnownList, Layout, Lists, Record
+from pipeline.datasets import Count, KnownList, Layout, Lists, Record, json_object
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL, SPLITS
 
@@ -31,13 +31,16 @@ MANIPULATED = re.compile(
 )
 # The mirror on Kaggle (xdxd003/ff-c23) holds c23 and does without levels; others leave out `videos/` or say `c0`.
 FLAT = r"(?=[^/]+\.mp4\Z)"
+LIST_PLACES = (
+    (r"(?:dataset/)?(?:splits/)?(train|val|test)\.json\Z", r"splits/\1.json"),
+    (r"(?:dataset/)?(?:splits/)?conversion_dict\.json\Z", CONVERSION),
+)
 REARRANGED = (
     (rf"({'|'.join(METHODS)}|DeepFakeDetection)/{FLAT}", r"manipulated_sequences/\1/c23/videos/"),
     (rf"[Oo]riginal/{FLAT}", "original_sequences/youtube/c23/videos/"),
     (r"((?:original|manipulated)_sequences/\w+)/c0/", r"\1/raw/"),
     (rf"((?:original|manipulated)_sequences/\w+/(?:raw|c23|c40|masks))/{FLAT}", r"\1/videos/"),
-    (r"(?:dataset/)?(?:splits/)?(train|val|test)\.json\Z", r"splits/\1.json"),
-    (r"(?:dataset/)?(?:splits/)?conversion_dict\.json\Z", CONVERSION),
+    *LIST_PLACES,
 )
 SIDECARS = (
     (r"manipulated_sequences/\w+/masks/.*", "mask of the forged region"),
@@ -95,13 +98,14 @@ def _read_pairs(file: Path) -> list[list[str]]:
 
 def _read_sources(file: Path) -> dict[str, str]:
     """Read `{"<sequence>": "<YouTube id> <number of the cut>"}` into sequence -> youtube/<id>."""
-    try:
-        cuts = {sequence: CUT.fullmatch(cut) for sequence, cut in json.loads(file.read_text(encoding="utf-8")).items()}
-        if not all(cuts.values()):
-            raise ValueError
-    except (ValueError, TypeError, AttributeError):
-        raise UserError(f'{file}: expected {{"<sequence>": "<YouTube id> <number>", ...}}') from None
-    return {sequence: f"youtube/{cut['youtube']}" for sequence, cut in cuts.items() if cut}
+    form = '{"<sequence>": "<YouTube id> <number>", ...}'
+    sources = {}
+    for sequence, cut in json_object(file, form).items():
+        match = CUT.fullmatch(cut) if isinstance(cut, str) else None
+        if match is None:
+            raise UserError(f"{file}: expected {form}")
+        sources[sequence] = f"youtube/{match['youtube']}"
+    return sources
 
 
 def recognise(path: str, lists: Lists) -> Record | None:

@@ -21,13 +21,13 @@ from pipeline.datasets import Count, Layout, Lists, Record, csv_rows, ffpp, natu
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL
 
-METHODS = "|".join(ffpp.METHODS)
+METHOD = "|".join(ffpp.METHODS)
 FRAME = r"[_-](?:[A-Za-z]+[_-]?)?\d+\.(?:jpg|jpeg|png)"
 ORIGINAL = re.compile(rf"Original/(?P<target>\d{{3}}){FRAME}")
 MANIPULATED = re.compile(
-    rf"(?P<method>{METHODS})/(?P<name>(?P<target>\d{{3}})(?:_(?P<donor>\d{{3}})|(?=[_-][A-Za-z]))){FRAME}"
+    rf"(?P<method>{METHOD})/(?P<name>(?P<target>\d{{3}})(?:_(?P<donor>\d{{3}})|(?=[_-][A-Za-z]))){FRAME}"
 )
-LIST = re.compile(rf"CSVs/(?:Original|{METHODS})\.csv")
+LIST = re.compile(rf"CSVs/(?:Original|{METHOD})\.csv")
 
 
 def read_lists(files: Mapping[str, Path]) -> Lists:
@@ -51,7 +51,7 @@ def _read_frames(file: Path) -> set[str]:
         raise UserError(f"{file}, line 1: expected the columns filename,label")
     frames = set()
     for number, cells in rows:
-        if len(cells) != 2 or not re.fullmatch(rf"Original|{METHODS}", cells[1]):
+        if len(cells) != 2 or not re.fullmatch(rf"Original|{METHOD}", cells[1]):
             raise UserError(f"{file}, line {number}: expected <file>,<Original or method>")
         frames.add(f"{cells[1]}/{cells[0]}")
     return frames
@@ -93,7 +93,7 @@ LAYOUTS = {
         "FaceForensics++ frames on Kaggle",
         read_lists,
         recognise,
-        rearranged=((r"(?:dataset/)?(?:splits/)?(train|val|test)\.json\Z", r"splits/\1.json"),),
+        rearranged=ffpp.LIST_PLACES,
         counts=tuple(Count(1_000, method=method, certain=False) for method in ("Original", *ffpp.METHODS)),
     )
 }

@@ -18,10 +18,10 @@ from functools import partial
 from pathlib import Path
 from posixpath import basename, dirname, splitext
 
-from pipeline.datasets import IMAGE_SUFFIXES, Count, Layout, Lists, Record
+from pipeline.datasets import Count, Layout, Lists, Record, media
 from pipeline.tables import FAKE, REAL
 
-SPLITS = {
+SPLIT_WORDS = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -30,26 +30,27 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-LABELS = dict.fromkeys(["real", "original", "authentic", "genuine", "pristine", "0_real"], REAL) | dict.fromkeys(
+LABEL_WORDS = dict.fromkeys(["real", "original", "authentic", "genuine", "pristine", "0_real"], REAL) | dict.fromkeys(
     ["fake", "deepfake", "manipulated", "synthetic", "generated", "1_fake"], FAKE
 )
 OPENFORENSICS = re.compile(r"(?P<split>Train|Validation|Test)/(?P<kind>Real|Fake)/(?P<image>[^/]+)")
 FACES_140K = re.compile(r"(?P<split>train|valid|test)/(?P<kind>real|fake)/(?P<image>[^/]+)")
 IMAGE_FOLDER = re.compile(
-    rf"(?:(?P<split>{'|'.join(SPLITS)})/)?(?P<kind>{'|'.join(LABELS)})/(?P<image>.+)", re.IGNORECASE | re.DOTALL
+    rf"(?:(?P<split>{'|'.join(SPLIT_WORDS)})/)?(?P<kind>{'|'.join(LABEL_WORDS)})/(?P<image>.+)",
+    re.IGNORECASE | re.ASCII | re.DOTALL,  # ASCII: else an odd letter such as U+017F would count as an s
 )
 
 
 def read_lists(files: Mapping[str, Path]) -> Lists:
     """Note which paths without extension are not unique: of two images, or of an image and a folder or another file."""
-    images = [path for path in files if _is_image(path)]  # as text: PurePosixPath would take five times as long
+    images = [path for path in files if _is_image(path)]
     stems = Counter(splitext(image)[0] for image in images)
     others = {dirname(image) for image in images} | files.keys()
     return Lists(content={"doubled": {stem for stem, times in stems.items() if times > 1 or stem in others}})
 
 
 def _is_image(path: str) -> bool:
-    return splitext(path)[1].lower() in IMAGE_SUFFIXES and not basename(path).startswith(".")
+    return media(path) == "images" and not basename(path).startswith(".")
 
 
 def recognise(pattern: re.Pattern[str], path: str, lists: Lists) -> Record | None:
@@ -65,8 +66,8 @@ def recognise(pattern: re.Pattern[str], path: str, lists: Lists) -> Record | Non
     return Record(
         name=f"{match['split']}/{name}" if match["split"] else name,
         method=match["kind"],
-        label=LABELS[match["kind"].lower()],
-        official_split=SPLITS[match["split"].lower()] if match["split"] else None,
+        label=LABEL_WORDS[match["kind"].lower()],
+        official_split=SPLIT_WORDS[match["split"].lower()] if match["split"] else None,
     )
 
 

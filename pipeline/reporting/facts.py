@@ -10,16 +10,14 @@ from typing import Any
 import pandas as pd
 
 from pipeline import provenance, shortcuts
-from pipeline.tables import FAKE, REAL, SPLITS
+from pipeline.tables import CLASSES, SEVERITIES, SPLITS
 
-CLASSES = {REAL: "real", FAKE: "fake"}
 FEW_GROUPS = 30  # below this many provenance groups a bootstrap interval is a rough guess
 
 FRAME_COLUMNS = ["video", "split", "label", "group", "status", "reason", *shortcuts.CROP_COLUMNS]
 
 _VIDEO_FIGURES = ("auroc", "eer", "ap", "accuracy", "f1", "coverage")
 _FRAME_FIGURES = ("auroc",)
-_TIED = (("test", "train"), ("test", "val"), ("val", "train"))
 _CONTAINER_WORDS = {
     "unknown": "There are too few videos to say whether the container tells the label.",
     "tells": "The container alone tells the label, a fault of the dataset: a detector may learn it instead.",
@@ -91,13 +89,12 @@ def rejected(dataset: Dataset) -> list[dict[str, Any]]:
 
 def findings(dataset: Dataset) -> list[dict[str, Any]]:
     """Return the findings as one row per stage, severity and code, errors first: how many, and about what."""
-    grave = {"error": 0, "warning": 1, "note": 2}
     rows = [
         {"stage": stage, "severity": severity, "code": code}
         | {"count": len(part), "items": _named(part.subject, part.detail)}
         for (stage, severity, code), part in dataset.findings.groupby(["stage", "severity", "code"], sort=True)
     ]
-    return sorted(rows, key=lambda row: grave.get(str(row["severity"]), 3))
+    return sorted(rows, key=lambda row: SEVERITIES.index(str(row["severity"])))
 
 
 def ties(dataset: Dataset) -> list[dict[str, Any]]:
@@ -107,8 +104,7 @@ def ties(dataset: Dataset) -> list[dict[str, Any]]:
     """
     rows = []
     for kind, link in provenance.LINKS.items():
-        videos = dataset.ties[dataset.ties.kind == kind].set_index(["split", "tied_to"]).videos
-        counts = {f"{one}_to_{other}": int(videos[one, other]) for one, other in _TIED}
+        counts = provenance.tied_counts(dataset.ties, kind)
         nodes = dataset.leaks[dataset.leaks.kind == kind]
         tied = [", ".join(f"{row[split]} of {split}" for split in SPLITS if row[split]) for _, row in nodes.iterrows()]
         if any(counts.values()):

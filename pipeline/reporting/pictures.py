@@ -9,8 +9,8 @@ import pandas as pd
 
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_text
-from pipeline.reporting.facts import CLASSES, Dataset
-from pipeline.tables import FAKE, REAL
+from pipeline.reporting.facts import Dataset
+from pipeline.tables import CLASSES, FAKE, REAL
 from pipeline.tars import read_member
 
 _SIDE = 192  # pixels; larger pictures are scaled down to it

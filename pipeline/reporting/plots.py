@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.files import whole_or_absent
-from pipeline.reporting.facts import CLASSES, Dataset, results
-from pipeline.tables import FAKE
+from pipeline.reporting.facts import Dataset, results
+from pipeline.tables import CLASSES, FAKE
 
 POINTS = 200  # of a curve at most
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from pipeline.engines import local_engine
-from pipeline.errors import UserError
+from pipeline.errors import UsageError, UserError
 from pipeline.files import sha256_of_text
 from pipeline.progress import track
 from pipeline.synthetic.dataset import whole_folder
@@ -157,10 +157,10 @@ def _left_out(path: Path, error: Exception) -> str:
 
 def _files(clips: Path) -> list[Path]:
     if not clips.is_dir():
-        raise UserError(f"--from-clips: {clips} is no folder")
+        raise UsageError(f"--from-clips: {clips} is no folder")
     found = [path for path in clips.iterdir() if path.is_file() and path.suffix.lower() not in (".csv", ".md", ".txt")]
     if not found:
-        raise UserError(f"--from-clips: there is no video in {clips}; put clips that show faces there")
+        raise UsageError(f"--from-clips: there is no video in {clips}; put clips that show faces there")
     return sorted(found)
 
 

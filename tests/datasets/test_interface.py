@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.datasets import csv_rows, find_list, layouts, load_layout, natural_order, no_lists
+from pipeline.datasets import csv_rows, layouts, load_layout, natural_order
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL, SPLITS
 
@@ -51,12 +51,6 @@ def test_natural_order() -> None:
 @given(st.lists(st.text("ab019/._", min_size=1, max_size=8), unique=True))
 def test_natural_order_never_ties(paths: list[str]) -> None:
     assert len({natural_order(path) for path in paths}) == len(paths)
-
-
-def test_find_list_takes_the_first_candidate() -> None:
-    files = {"b": Path("b"), "c": Path("c")}
-    assert find_list(files, "a", "b", "c") == "b" and find_list(files, "a") is None
-    assert no_lists(files).files == frozenset()
 
 
 def test_csv_rows_number_lines_and_drop_blanks(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def test_the_same_bytes_with_two_workers_and_the_raw_tree_untouched(
         ({f"datasets.{KEY}.layout": "celebdf"}, f"datasets.{KEY}: unknown layout 'celebdf'; known: celeb_df_"),
         ({f"datasets.{KEY}.layout": "ffpp"}, "fits the layout ffpp; it fits celeb_df_v"),
         ({f"datasets.{KEY}.subset": 2}, f"datasets.{KEY}.subset: Input should be less than or equal to 1 (got 2)"),
+        ({f"datasets.{KEY}.methods": ["Nope"]}, f"error: datasets.{KEY}: there is no method Nope; found: Celeb-"),
         ({f"datasets.{KEY}.methods": "Deepfakes"}, f"datasets.{KEY}.methods: Input should be a valid list"),
         ({f"datasets.{KEY}.rot": "x"}, f"datasets.{KEY}.rot: Extra inputs are not permitted"),
         ({f"datasets.{KEY}": None}, f"datasets.{KEY}: Input should be a valid dictionary"),
