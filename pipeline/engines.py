@@ -29,8 +29,10 @@ def local_engine(workers: int, timeout_s: float | None = None) -> Iterator[Run]:
     try:
         yield run
         pool.close()
-    finally:
+    except BaseException:
         pool.stop()
+        raise
+    finally:  # without a stop where all is well: workers that are still starting would die with a traceback
         pool.join()
 
 

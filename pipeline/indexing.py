@@ -10,9 +10,9 @@ from pipeline.datasets import media
 from pipeline.engines import Run
 from pipeline.recognition import Row, Tree, rearrangement_in_words
 from pipeline.scanning import Job, facts_of
+from pipeline.selection import flat_name
 
 HARMLESS = ("sidecar", *tables.NOT_ASKED_FOR)  # rejections that cost nothing that was asked for
-UNOPENED = ("missing", *HARMLESS)
 
 
 def index(tree: Tree, min_frames: int, run: Run, cache: Path, what: str) -> list[Row]:
@@ -23,7 +23,7 @@ def index(tree: Tree, min_frames: int, run: Run, cache: Path, what: str) -> list
     `min_frames` frames are rejected; single images are not.
     """
     root = str(tree.root.resolve())  # however it was spelled: facts are known by it
-    job_of = {row["video"]: _job(row, tree, root) for row in tree.rows if row["reason"] not in UNOPENED}
+    job_of = {row["video"]: _job(row, root) for row in tree.rows if row["status"] == "ok"}
     masks = {row["mask"] for row in tree.rows if row["mask"] and row["status"] == "ok"}
     mask_of = {mask: Job(media(mask) or "video", (f"{root}/{mask}",)) for mask in masks}
     facts = facts_of([*job_of.values(), *mask_of.values()], run, cache, what)
@@ -38,9 +38,7 @@ def index(tree: Tree, min_frames: int, run: Run, cache: Path, what: str) -> list
     return rows
 
 
-def _job(row: Row, tree: Tree, root: str) -> Job:
-    if row["status"] != "ok":
-        return Job("file", (f"{root}/{tree.files[row['published']]}",))
+def _job(row: Row, root: str) -> Job:
     return Job(row["media"], tuple(f"{root}/{path}" for path in row["images"] or [row["path"]]))
 
 
@@ -49,6 +47,8 @@ def findings(key: str, rows: list[Row], tree: Tree) -> list[Row]:
     found = [
         *_rearrangements(tree),
         *_rejections(rows),
+        *_frame_folders(rows),
+        *_equal_keys(rows),
         *truth.findings(pd.DataFrame(rows, columns=tables.VIDEOS.names)),
     ]
     return [{"dataset": key, "stage": "index", **finding} for finding in found]
@@ -58,6 +58,28 @@ def _rearrangements(tree: Tree) -> Iterator[Row]:
     for (found, published), files in tree.rearranged.items():
         detail = rearrangement_in_words(found, published, files)
         yield {"severity": "note", "code": "rearranged", "subject": found or ".", "detail": detail}
+
+
+def _frame_folders(rows: list[Row]) -> Iterator[Row]:
+    """Images are taken for the frames of one video by their name: people must know where that was done."""
+    sequences = [
+        len(row["images"]) for row in rows if row["status"] == "ok" and row["images"] and len(row["images"]) > 1
+    ]
+    if sequences:
+        detail = (
+            f"{sum(sequences):,} images are read as the frames of {len(sequences):,} videos, by their folders or names"
+        )
+        yield {"severity": "note", "code": "frame_folders", "subject": ".", "detail": detail}
+
+
+def _equal_keys(rows: list[Row]) -> Iterator[Row]:
+    """Two videos whose frames would have the same flat key: `flatten` stops there."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        other = first.setdefault(flat_name(row["video"]).lower(), row) if row["status"] == "ok" else row
+        if other is not row:
+            detail = f"its frames would be named as those of {other['path']}; `flatten` refuses that"
+            yield {"severity": "error", "code": "equal_keys", "subject": row["path"], "detail": detail}
 
 
 def _rejections(rows: list[Row]) -> Iterator[Row]:

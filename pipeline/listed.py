@@ -72,8 +72,9 @@ def _listed_videos(layout: Layout, lists: Lists) -> pd.DataFrame:
         for path, record in records.items()
         if record is not None
     ]
-    if not rows:
-        raise UserError(f"the lists name no video of {layout.title}")
+    if strangers := [path for path in named if named[path] is None]:
+        what = f"{len(strangers):,} of {len(named):,} entries of the lists fit no video of {layout.title}"
+        raise UserError(f"{what}, as {strangers[0]}; correct them, or nothing could be said of the whole")
     return pd.DataFrame(rows).drop_duplicates("video", ignore_index=True)
 
 

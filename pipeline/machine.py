@@ -3,7 +3,7 @@
 | variable | meaning | default |
 |---|---|---|
 | VERIFRAME_WORKERS | processes for video work | the processor cores this process may use |
-| VERIFRAME_CACHE | folder of the work cache (disposable) | .cache/veriframe |
+| VERIFRAME_CACHE | folder of the work cache (disposable) | .cache/veriframe; ~/.cache/veriframe outside a project |
 """
 
 import os
@@ -23,5 +23,15 @@ def workers() -> int:
 
 
 def cache_folder() -> Path:
-    """Return the folder of the work cache; removing it costs time and changes no result."""
-    return Path(os.environ.get("VERIFRAME_CACHE", ".cache/veriframe"))
+    """Return the folder of the work cache; removing it costs time and changes no result.
+
+    Outside a project it is the user's own: a command run inside a raw tree must not write there.
+    """
+    if "VERIFRAME_CACHE" in os.environ:
+        return Path(os.environ["VERIFRAME_CACHE"])
+    inside = Path(".cache") if Path("params.yaml").is_file() else _user_cache()
+    return inside / "veriframe"
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

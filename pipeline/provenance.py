@@ -134,6 +134,7 @@ def across(videos_by_key: Mapping[str, pd.DataFrame], learned: Collection[str]) 
     `videos_by_key` holds for each dataset its usable videos with the link columns of tables.VIDEOS and `split`;
     `learned` are the keys of the datasets whose train and val videos a model sees.
     """
+    videos_by_key = _with_known_sources(videos_by_key)
     seen = {key: _videos_of_nodes(videos_by_key[key], ["train", "val"]) for key in learned}
     tested = {key: _videos_of_nodes(videos, ["test"]) for key, videos in videos_by_key.items()}
     parts = [
@@ -145,6 +146,19 @@ def across(videos_by_key: Mapping[str, pd.DataFrame], learned: Collection[str]) 
     ]
     columns = ["kind", "node", "learned", "tested", "learned_videos", "tested_videos"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _with_known_sources(videos_by_key: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Fill in source videos of recordings that only another dataset knows (FF++'s, where others show its sequences)."""
+    shown = [videos[["recording", "source_video"]] for videos in videos_by_key.values()]
+    known = pd.concat(shown).dropna().drop_duplicates("recording").set_index("recording").source_video
+    return {
+        key: videos.assign(
+            source_video=videos.source_video.fillna(videos.recording.map(known)),
+            donor_source_video=videos.donor_source_video.fillna(videos.donor_recording.map(known)),
+        )
+        for key, videos in videos_by_key.items()
+    }
 
 
 def _videos_of_nodes(videos: pd.DataFrame, splits: Collection[str]) -> "pd.Series[int]":

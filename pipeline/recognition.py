@@ -71,13 +71,20 @@ def recognise(key: str, dataset: Dataset) -> Tree:
 
 
 def _unwrapped(layout: Layout, root: Path, below: list[str]) -> tuple[dict[str, str], Lists] | None:
-    """Return published path -> file and the lists, after stripping folders around the release; None if none fits."""
+    """Return published path -> file and the lists, after stripping folders around the release; None if none fits.
+
+    Of several ways to read the tree, the one with both labels counts, then the one with most videos: a folder around a
+    dataset may be called `deepfake`, which is also the name of a class.
+    """
+    best, best_fit = None, (0, 0)
     for wrapper in _wrappers(below):
         files = _published(layout, below, wrapper)
         lists = read_lists(layout, {published: root / path for published, path in files.items()})
-        if any(layout.recognise(path, lists) for path in files if path not in lists.files):
-            return files, lists
-    return None
+        records = [record for path in files if path not in lists.files and (record := layout.recognise(path, lists))]
+        fit = (len({record.label for record in records}), len(records))
+        if fit > best_fit:
+            best, best_fit = (files, lists), fit
+    return best
 
 
 def _wrappers(below: list[str]) -> Iterator[str]:
@@ -118,7 +125,11 @@ def _rows(key: str, dataset: Dataset, layout: Layout, lists: Lists, files: dict[
     present = files.keys() - lists.files
     rows: dict[str, Row] = {}
     video_of: dict[str, str] = {}
-    absent = set(layout.expected(lists, present)) - present
+    expected = set(layout.expected(lists, present))
+    absent = expected - present
+    if expected and absent == expected:  # else every test video of a list written another way would be train
+        named = f"{', '.join(sorted(lists.files))} below {dataset.root} name {len(expected):,} videos"
+        raise UserError(f"{named}, as {min(expected)}, and not one is there; are they the lists of this copy?")
     for published in [*sorted(present, key=natural_order), *sorted(absent, key=natural_order)]:
         path = files[published] if published in present else published
         known = _is_utf8(published) and not _left_by_system(published)
@@ -219,7 +230,10 @@ def _link_originals_and_masks(rows: list[Row], video_of: dict[str, str], files: 
 
 
 def _reject_outside_subset(rows: list[Row], share: float) -> None:
-    """Keep whole provenance groups: of each make-up (the splits and methods in a group) the share, at least one."""
+    """Keep whole provenance groups: the share of those with the same splits, at least one of every split and method.
+
+    Which ones is decided by the hash of the group's name.
+    """
     from pipeline import provenance  # scipy: seconds that only a subset costs
 
     usable = [row for row in rows if row["status"] == "ok"]
@@ -228,8 +242,11 @@ def _reject_outside_subset(rows: list[Row], share: float) -> None:
     videos = pd.DataFrame(usable)
     videos["group"] = videos.video.map(provenance.groups(videos))
     kept: set[str] = set()
-    for groups in provenance.makeups(videos.official_split.fillna("") + " " + videos.method, videos.group):
+    for groups in provenance.makeups(videos.official_split.fillna(""), videos.group):
         kept |= set(sorted(groups, key=sha256_of_text)[: max(math.floor(share * len(groups) + 0.5), 1)])
+    for _, groups_with in videos.groupby([videos.official_split.fillna(""), videos.method]).group:
+        if kept.isdisjoint(groups_with):
+            kept.add(min(groups_with, key=sha256_of_text))
     for row, group in zip(usable, videos.group, strict=True):
         if group not in kept:
             row |= _rejected("not_in_subset", f"the dataset's `subset` takes {share:.6g} of the provenance groups")

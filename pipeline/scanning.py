@@ -3,9 +3,11 @@
 Only packets of videos are read, and one frame of each is decoded to see that it can be; images are decoded.
 """
 
+import sqlite3
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import av
@@ -13,6 +15,7 @@ import cv2
 
 from pipeline import images, video
 from pipeline.engines import Run, twice
+from pipeline.errors import UserError
 from pipeline.files import sha256_of_file, sha256_of_text
 from pipeline.progress import track
 
@@ -23,9 +26,9 @@ TIMEOUT_S = 600.0  # for hash and scan of one file: more means a hanging decoder
 
 @dataclass(frozen=True)
 class Job:
-    """What to open at once: a video, the images of one video, or a file of which only the hash is wanted."""
+    """What to open at once: a video, or the images of one."""
 
-    media: str  # video, images or file
+    media: str  # video or images
     paths: tuple[str, ...]
 
 
@@ -38,7 +41,11 @@ def facts_of(jobs: list[Job], run: Run, cache: Path, what: str) -> dict[Job, Fac
     from diskcache import Cache
 
     facts: dict[Job, Facts] = {}
-    with Cache(str(cache), eviction_policy="none", size_limit=2**40) as known:
+    try:
+        store = Cache(str(cache), eviction_policy="none", size_limit=2**40)
+    except (OSError, sqlite3.Error) as error:
+        raise UserError(f"the work cache {cache} cannot be used ({error}); VERIFRAME_CACHE may name another") from None
+    with store as known:
         code = [sha256_of_file(Path(module)) for module in (__file__, video.__file__, images.__file__)]
         version = sha256_of_text(av.__version__, cv2.__version__, *code)
         stamps = {job: _stamp(job, version) for job in jobs}
@@ -80,10 +87,12 @@ def scan(job: Job) -> Facts:
     try:
         if job.media == "images":
             return images.scan(paths)
-        facts = {"bytes": paths[0].stat().st_size, "sha256": sha256_of_file(paths[0])}
-        return facts | (video.scan(paths[0]) if job.media == "video" else {})
+        state = paths[0].stat()
+        if not S_ISREG(state.st_mode):  # a pipe, for one: reading it would not end
+            raise video.VideoError("unreadable", "not a regular file")
+        facts = {"bytes": state.st_size, "sha256": sha256_of_file(paths[0])}
+        return facts | video.scan(paths[0])
     except video.VideoError as error:
         return facts | {"status": "rejected", "reason": error.reason, "detail": error.detail}
     except OSError as error:  # a link that leads nowhere, a file without the right to read it
-        rejection = {"status": "rejected", "reason": "unreadable", "detail": error.strerror or str(error)}
-        return rejection if job.media != "file" else {}
+        return {"status": "rejected", "reason": "unreadable", "detail": error.strerror or str(error)}

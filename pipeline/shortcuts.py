@@ -69,7 +69,7 @@ def container_features(videos: pd.DataFrame) -> pd.DataFrame:
     file does not state is NaN as a number, and a name of its own. Facts that are the same for every video cannot tell
     anything and are left out.
     """
-    settings = [dict(re.findall(r"(\S+)=(\S+)", text)) for text in videos["encoder"].fillna("")]
+    settings = [encoder_settings(text) for text in videos["encoder"].fillna("")]
     encoder = pd.DataFrame(settings, index=videos.index).add_prefix("encoder.").sort_index(axis=1)
     features = {name: videos[name] for name in NUMBERS}
     features |= {name: _places(videos[name]) for name in NAMES}
@@ -78,6 +78,11 @@ def container_features(videos: pd.DataFrame) -> pd.DataFrame:
         is_number = numbers.notna().sum() == encoder[name].notna().sum()
         features[str(name)] = numbers if is_number else _places(encoder[name])
     return _varying(pd.DataFrame(features, index=videos.index))
+
+
+def encoder_settings(text: str) -> dict[str, str]:
+    """Return x264's settings by name, and its version as `core`, out of the text it leaves in the bitstream."""
+    return dict(re.findall(r"(core)[ =](\d+)", text)) | dict(re.findall(r"(\S+)=(\S+)", text))
 
 
 def picture_features(crops: pd.DataFrame) -> pd.DataFrame:

@@ -37,7 +37,7 @@ _SPLIT = _column("split", name, "train, val or test")
 _GROUP = _column(
     "group",
     name,
-    "provenance group: videos tied by recording, source video or content",
+    "provenance group: videos tied by recording, source video or content (carved sets: person)",
 )
 _KEY = _column("key", text, "flat unique key of the frame")
 _KIND = _column("kind", name, "what is shared: see LINKS in pipeline/provenance.py")
@@ -80,11 +80,13 @@ VIDEOS = pa.schema(
         _column(
             "mask_frames", pa.int32(), "exact number of frames of the mask; empty where it cannot be read", null=True
         ),
-        _column("bytes", pa.int64(), "size of the file or of all images, bytes; empty for a missing file", null=True),
+        _column(
+            "bytes", pa.int64(), "size of the file or of all images, bytes; empty where nothing was opened", null=True
+        ),
         _column(
             "sha256",
             text,
-            "SHA-256 of the file, or of the images' hashes in order; empty for a missing file",
+            "SHA-256 of the file, or of the images' hashes in order; empty where nothing was opened",
             null=True,
         ),
         _column("container", text, "container format", null=True),

@@ -219,6 +219,7 @@ def _read(path: Path, schema: pa.Schema, columns: list[str], where: Any = None) 
 def _find(name: str) -> Item:
     """Return the video or frame with this name; UsageError with the nearest names where there is none."""
     datasets = params.load_datasets()
+    name = name.encode(errors="replace").decode()  # the shell passes bytes that are not UTF-8
     frame = re.sub(r"\.(jpg|png|json|cls)\Z", "", name)
     for key, (stage, table, schema) in product(datasets, KEYS):
         for row in _rows(stage, key, table, schema, ("key", frame), ["video"]):
@@ -231,7 +232,8 @@ def _find(name: str) -> Item:
             return Item(key, video)
     unflattened = [key for key in indexed if not (DATA / "flatten" / key / "frames.parquet").is_file()]
     unknown = f"; frames of {', '.join(unflattened)} have no keys yet" if unflattened else ""
-    raise UsageError(f"there is no video or frame {name!r}; nearest: {', '.join(_nearest(frame, indexed))}{unknown}")
+    nearest = f"; nearest: {', '.join(near)}" if (near := _nearest(frame, indexed)) else ""
+    raise UsageError(f"there is no video or frame {name!r}{nearest}{unknown}")
 
 
 def _video(key: str, name: str, root: Path) -> str | None:

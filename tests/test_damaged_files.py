@@ -1,5 +1,10 @@
+import csv
+import json
+import os
 import resource
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +12,10 @@ import numpy as np
 import pytest
 
 from damaged_files import ENCODERS, sound_videos, write_damaged_tree
-from pipeline import video
+from fabricated_videos import KEY
+from pipeline import tables, video
 from pipeline.engines import local_engine
+from small_project import ROOT, run_script, write_params
 
 FILES = 300
 SECONDS = 20.0  # for one file, on a busy machine
@@ -46,6 +53,34 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_every_damaged_file_is_answered_without_crash_hang_or_surprise(answers: dict[str, Any]) -> None:
     assert len(answers) == FILES
     assert {path: answer for path, answer in answers.items() if isinstance(answer, Exception)} == {}
+
+
+def test_index_and_doctor_give_every_damaged_file_a_row(tmp_path: Path) -> None:
+    root = tmp_path / "raw"
+    paths = write_damaged_tree(root, FILES)
+    (root / "List_of_testing_videos.txt").unlink()
+    names = [path.relative_to(root).as_posix() for path in paths]
+    listed = [name for name in names if not {"\\", ":"} & set(name) and name.isprintable() and name == name.strip()]
+    with (root / "manifest.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "label", "name"])
+        rows.writerows([name, place % 2, f"file {place}"] for place, name in enumerate(listed))
+    write_params(tmp_path, root, {f"datasets.{KEY}.layout": "manifest"})
+    done = run_script(tmp_path, "index")
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    videos = tables.read(tmp_path / f"data/index/{KEY}/videos.parquet", tables.VIDEOS)
+    assert len(videos) == FILES and videos.path.is_unique
+    assert len(listed) > 0.9 * FILES and (videos.reason == "stray").sum() == FILES - len(listed)
+    assert "scan_failed" not in set(videos.reason) and (videos.status == "ok").sum() > FILES / 4
+
+    command = [sys.executable, "-m", "pipeline.cli", "doctor", "manifest", str(root), "--json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "VERIFRAME_CACHE": str(tmp_path / "doctor")}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert told.returncode == 1 and "Traceback" not in told.stderr
+    report = json.loads(told.stdout)
+    rejected = set(videos[videos.status == "rejected"].path)
+    assert rejected <= {finding["subject"] for finding in report["findings"]}
+    assert sum(row["found"] for row in report["videos"]) == len(listed)
 
 
 def test_the_damage_is_of_many_kinds(answers: dict[str, Any]) -> None:

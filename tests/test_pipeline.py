@@ -95,7 +95,7 @@ def test_planted_faults_are_named(project: Path) -> None:
         findings = pd.read_parquet(project / "data/index" / key / "findings.parquet")
         assert set(videos[videos.status == "rejected"].path) <= set(findings.subject)
     assert reason[celeb_df.ONE_FRAME] == "too_short"
-    assert {reason[path] for path in celeb_df.STRAY} == {"stray"}
+    assert {reason[path] for path in celeb_df.STRAY} == {"stray", "sidecar"}
     assert reason[ffpp.TRUNCATED] == "unreadable"
     frames = pd.read_parquet(project / "data/extract/synthetic_celeb_df/frames.parquet")
     faceless = frames[frames.video.str.endswith(Path(celeb_df.NO_FACE).stem)]

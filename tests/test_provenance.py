@@ -180,9 +180,11 @@ def test_across_ties_what_is_learned_to_what_others_test() -> None:
     assert sorted(rows.to_dict("split")["data"]) == [
         ["recording", "ffpp/0", "ffpp", "shifted", 2, 1],
         ["recording", "ffpp/4", "shifted", "ffpp", 1, 1],
+        ["source_video", "youtube/a", "ffpp", "shifted", 3, 1],  # which the second does not know by itself
+        ["source_video", "youtube/d", "shifted", "ffpp", 1, 1],
     ]
     only = provenance.across({"ffpp": ffpp, "shifted": shifted}, learned=["shifted"])
-    assert only.node.tolist() == ["ffpp/4"]
+    assert only.node.tolist() == ["ffpp/4", "youtube/d"]
     for none in ({"ffpp": ffpp}, {"ffpp": ffpp, "empty": shifted[:0]}):
         rows = provenance.across(none, learned=["ffpp"])
         assert rows.empty and set(rows.columns) == set(tables.ACROSS.names)
@@ -190,6 +192,7 @@ def test_across_ties_what_is_learned_to_what_others_test() -> None:
 
 # --- properties ------------------------------------------------------------------------------------------------------
 
+SOURCE_OF = {f"r{number}": f"y/{number % 4}" for number in range(6)}
 nodes = st.sampled_from([f"r{number}" for number in range(6)])
 contents = st.sampled_from([f"h{number}" for number in range(8)])
 
@@ -256,7 +259,11 @@ def test_leaks_and_ties_are_counted_as_by_hand(videos: pd.DataFrame, data: st.Da
 @given(videos=any_videos(), data=st.data())
 def test_across_counts_as_leaks_do(videos: pd.DataFrame, data: st.DataObject) -> None:
     """A dataset cut in two, one learned and one tested, has across it what one dataset has between train and test."""
-    videos = videos.assign(split=[data.draw(st.sampled_from(["train", "test"])) for _ in videos.video])
+    videos = videos.assign(
+        split=[data.draw(st.sampled_from(["train", "test"])) for _ in videos.video],
+        source_video=videos.recording.map(SOURCE_OF),  # a recording comes from one source, whoever knows it
+        donor_source_video=videos.donor_recording.map(SOURCE_OF),
+    )
     rows = provenance.across(
         {"a": videos[videos.split == "train"], "b": videos[videos.split == "test"]}, learned=["a", "b"]
     )
@@ -269,3 +276,18 @@ def test_every_kind_says_what_is_shared() -> None:
     assert tuple(provenance.LINKS) == get_args(provenance.Kind)
     assert set(provenance.COLUMNS) <= set(tables.VIDEOS.names)
     assert all(link.meaning for link in provenance.LINKS.values())
+
+
+def test_a_source_video_that_only_one_dataset_knows_ties_others() -> None:
+    """FF++ 755 (test) and 756 (train) come from one YouTube video; DeeperForensics shows 756 and does not say so."""
+    columns = ["video", "split", *provenance.COLUMNS]
+    ffpp = pd.DataFrame(
+        [
+            {"video": "f/755", "split": "test", "recording": "ffpp/755", "source_video": "youtube/x"},
+            {"video": "f/756", "split": "train", "recording": "ffpp/756", "source_video": "youtube/x"},
+        ]
+    )
+    deeper = pd.DataFrame([{"video": "d/756", "split": "train", "recording": "ffpp/756"}])
+    found = provenance.across({"f": ffpp.reindex(columns=columns), "d": deeper.reindex(columns=columns)}, ["f", "d"])
+    tied = found[(found.learned == "d") & (found.tested == "f")]
+    assert list(zip(tied.kind, tied.node, strict=True)) == [("source_video", "youtube/x")]

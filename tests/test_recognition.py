@@ -231,3 +231,75 @@ def test_letters_that_only_look_like_a_class(tmp_path: Path) -> None:
 def test_a_link_that_leads_back_ends(tmp_path: Path) -> None:
     (celeb(tmp_path) / "Celeb-real/again").symlink_to(tmp_path)
     assert len(recognise(tmp_path, "celeb_df_v2").rows) == 4
+
+
+@pytest.mark.parametrize("inside", ["real", "train/real"])
+@pytest.mark.parametrize("around", ["deepfake", "original", "synthetic/fake"])
+def test_a_wrapper_named_like_a_class_is_no_class(tmp_path: Path, around: str, inside: str) -> None:
+    fake = inside.replace("real", "fake")
+    touch(tmp_path, *[f"{around}/{folder}/{number}.jpg" for folder in (inside, fake) for number in range(3)])
+    rows = recognise(tmp_path, "image_folder").rows
+    assert Counter(row["label"] for row in rows) == {0: 3, 1: 3}
+    assert all(f"/{'real' if row['label'] == 0 else 'fake'}/" in row["path"] for row in rows)
+
+
+def test_classes_around_splits_keep_the_splits(tmp_path: Path) -> None:
+    touch(
+        tmp_path, *[f"{kind}/{split}/{n}.jpg" for kind in ("Real", "Fake") for split in ("train", "test") for n in "ab"]
+    )
+    rows = by_path(recognise(tmp_path, "image_folder"))
+    assert (rows["Real/test/a.jpg"]["official_split"], rows["Real/test/a.jpg"]["label"]) == ("test", 0)
+    assert (rows["Fake/train/b.jpg"]["official_split"], rows["Fake/train/b.jpg"]["label"]) == ("train", 1)
+    assert len(rows) == 8
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "1 Youtube-real/00001.mp4\n0 Celeb-synthesis/id0_id1_0000.mp4",
+        "1 YouTube-real\\00001.mp4\r\n0 Celeb-synthesis\\id0_id1_0000.mp4",
+        "1 YouTube-real/videos/00001.mp4\n0 Celeb-synthesis/videos/id0_id1_0000.mp4",
+        "\ufeff1\tYouTube-real/00001.mp4\n0\tCeleb-synthesis/id0_id1_0000.mp4",
+        "1 ./YouTube-real/00001.MP4\n0 ./Celeb-synthesis/id0_id1_0000.MP4",
+    ],
+)
+def test_a_list_written_another_way_names_the_same_videos(tmp_path: Path, written: str) -> None:
+    (celeb(tmp_path) / "List_of_testing_videos.txt").write_text(written, newline="")
+    rows = by_path(recognise(tmp_path, "celeb_df_v2"))
+    tested = {path for path, row in rows.items() if row["official_split"] == "test"}
+    assert tested == {"YouTube-real/00001.mp4", "Celeb-synthesis/id0_id1_0000.mp4"}
+    assert {row["status"] for row in rows.values()} == {"ok"}
+
+
+def test_a_list_of_another_copy_is_refused(tmp_path: Path) -> None:
+    (celeb(tmp_path) / "List_of_testing_videos.txt").write_text("1 Celeb/YouTube-real/00001.mp4")
+    with pytest.raises(UserError, match=r"name 1 videos, as Celeb/YouTube-real/00001\.mp4, and not one is there"):
+        recognise(tmp_path, "celeb_df_v2")
+
+
+def test_capital_extensions(tmp_path: Path) -> None:
+    celeb(tmp_path)
+    for path in list(tmp_path.rglob("*.mp4")):
+        path.rename(path.with_suffix(".MP4"))
+    tree = recognise(tmp_path, "celeb_df_v2")
+    assert {row["status"] for row in tree.rows} == {"ok"} and tree.rearranged == {}
+    assert by_path(tree)["YouTube-real/00001.MP4"]["official_split"] == "test"
+
+
+def test_a_subset_of_many_make_ups_is_small(tmp_path: Path) -> None:
+    """Each recording forged by methods of its own: no two groups are alike."""
+    methods = ["Deepfakes", "Face2Face", "FaceShifter", "FaceSwap", "NeuralTextures"]
+    numbers = range(62)
+    lines = ["path,label,method,split,recording"]
+    for number in numbers:
+        split = "test" if number % 4 == 0 else "train"
+        made = ["real", *[method for place, method in enumerate(methods) if number >> place & 1]]
+        touch(tmp_path, *[f"{method}/{number}.mp4" for method in made])
+        lines += [f"{method}/{number}.mp4,{int(method != 'real')},{method},{split},mine/{number}" for method in made]
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    rows = recognise(tmp_path, "manifest", subset=0.05).rows
+    kept = [row for row in rows if row["status"] == "ok"]
+    assert {(row["official_split"], row["method"]) for row in kept} == {
+        (row["official_split"], row["method"]) for row in rows
+    }
+    assert 4 <= len({row["recording"] for row in kept}) <= 10

@@ -246,3 +246,13 @@ def test_order_of_rows_does_not_matter_to_the_features_and_twice_is_the_same():
     pd.testing.assert_frame_equal(
         shortcuts.container_features(shuffled).sort_index(), shortcuts.container_features(videos)
     )
+
+
+def test_the_version_of_x264_is_a_feature() -> None:
+    assert shortcuts.encoder_settings("x264 - core 148 r2643 - options: cabac=1 rc=crf crf=23.0") == {
+        "core": "148",
+        "cabac": "1",
+        "rc": "crf",
+        "crf": "23.0",
+    }
+    assert shortcuts.encoder_settings("") == {}

@@ -96,10 +96,10 @@ def test_ffpp_names_and_splits(scale: float) -> None:
     splits = {split: json.loads(tree.files[f"splits/{split}.json"]) for split in ("train", "val", "test")}
     pairs = [tuple(pair) for split in splits.values() for pair in split]
     originals = {path for path, is_fake in forged(tree).items() if not is_fake}
-    assert originals == {f"original_sequences/youtube/raw/videos/{name}.mp4" for pair in pairs for name in pair}
+    assert originals == {f"original_sequences/youtube/c23/videos/{name}.mp4" for pair in pairs for name in pair}
     assert len(originals) == 2 * len(pairs)
     fakes = {
-        f"manipulated_sequences/{method}/raw/videos/{target}_{donor}.mp4"
+        f"manipulated_sequences/{method}/c23/videos/{target}_{donor}.mp4"
         for method in ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
         for pair in pairs
         for target, donor in (pair, pair[::-1])

@@ -1,4 +1,4 @@
-"""Real decode traps through the stages from index to check: each ends with the right status and exact frame counts."""
+"""Real decode traps through every stage up to shard: each ends with the right status and exact frame counts."""
 
 import shutil
 from pathlib import Path
@@ -38,7 +38,7 @@ NONE = {"train": "none", "val": "none", "test": "none"}
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
-    """The traps and two plain videos as a dataset, after every stage from index to extract; every frame is taken."""
+    """The traps and two plain videos as a dataset, after every stage from index to shard; every frame is taken."""
     project = tmp_path_factory.mktemp("traps")
     root = shutil.copytree(clips / "traps", project / "raw")
     plain = [write_video(root / f"plain{number}.mp4", 20 + number).name for number in range(2)]
@@ -46,7 +46,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
     lines += [f"{name},{number},train" for number, name in enumerate(plain)]
     (root / "manifest.csv").write_text("\n".join(["path,label,split", *lines]))
     write_params(project, root, {f"datasets.{KEY}.layout": "manifest", "sample.every": 1, "reduce.quota": NONE})
-    for stage in STAGES[: STAGES.index("check")]:
+    for stage in STAGES:
         run_stage(project, stage)
     return project
 

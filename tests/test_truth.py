@@ -59,7 +59,7 @@ def test_the_folder_lies_about_the_compression(tmp_path: Path) -> None:
     assert found(row(strong, compression="c23")) == {
         ("crf_mismatch", "strong.mp4"): "the folder says c23, x264 was run with crf 40"
     }
-    for compression in ("c40", "native", "raw"):
+    for compression in ("c40", "native"):
         assert found(row(strong, compression=compression)) == {}
     assert found(row(strong, compression="c23", encoder=None, crf=None)) == {}  # another encoder: nothing is known
 
@@ -199,3 +199,13 @@ def test_rows_read_from_a_table_give_the_same(tmp_path: Path) -> None:
     read = truth.findings(tables.read(tmp_path / "videos.parquet", tables.VIDEOS))
     assert {(finding["code"], finding["subject"]): finding["detail"] for finding in read} == found(*rows)
     assert len(read) == 3
+
+
+@pytest.mark.parametrize(
+    ("claimed", "crf", "found"), [("raw", 20.0, True), ("raw", 0.0, False), ("native", 20.0, False)]
+)
+def test_raw_is_lossless(claimed: str, crf: float, found: bool) -> None:
+    row = dict.fromkeys(tables.VIDEOS.names) | {"path": "a.mp4", "video": "k/m/raw/a", "media": "video", "pts": [0, 1]}
+    row |= {"compression": claimed, "crf": crf, "status": "ok", "frames": 2, "rotation": 0, "video_streams": 1}
+    codes = [finding["code"] for finding in truth.findings(pd.DataFrame([row]))]
+    assert ("crf_mismatch" in codes) == found

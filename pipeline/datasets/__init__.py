@@ -27,6 +27,9 @@ VIDEO_SUFFIXES = frozenset(
 IMAGE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"])
 
 
+Rearranged = tuple[tuple[str, str], ...]
+
+
 def media(path: str) -> str | None:
     """Return what a file is by its extension: `video`, `images`, or None for neither."""
     suffix = splitext(path)[1].lower()  # as text: PurePosixPath would take five times as long
@@ -123,7 +126,7 @@ class Layout:
     title: str
     read_lists: Callable[[Mapping[str, Path]], Lists]
     recognise: Callable[[str, Lists], Record | None]
-    rearranged: tuple[tuple[str, str], ...] = ()
+    rearranged: Rearranged = ()
     sidecars: tuple[tuple[str, str], ...] = ()
     expected: Callable[[Lists, Collection[str]], Iterable[str]] = _named
     counts: tuple[Count, ...] = ()
@@ -131,9 +134,20 @@ class Layout:
 
     def published(self, path: str) -> str:
         """Return the published path of a path below the root."""
-        for pattern, replacement in self.rearranged:
-            path = re.sub(rf"\A(?:{pattern})", replacement, path, count=1)
-        return path
+        return published(path, self.rearranged)
+
+
+def published(path: str, rearranged: Rearranged) -> str:
+    """Return the published path of a path in a known re-arrangement; extensions of media in small letters."""
+    for pattern, replacement in rearranged:
+        path = re.sub(rf"\A(?:{pattern})", replacement, path, count=1)
+    stem, suffix = splitext(path)
+    return stem + suffix.lower() if media(path) else path
+
+
+def listed(path: str, rearranged: Rearranged = ()) -> str:
+    """Return the published path of an entry of a list, which may be written as the copy was, or on Windows."""
+    return published(path.strip().replace("\\", "/").removeprefix("./"), rearranged)
 
 
 def read_lists(layout: Layout, files: Mapping[str, Path]) -> Lists:
@@ -181,7 +195,7 @@ def csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
 def json_object(file: Path, expected: str) -> dict[str, Any]:
     """Return the JSON object that a list holds; UserError with the form `expected` for anything else."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from pipeline.datasets import Count, KnownList, Layout, Lists, Record, no_lists
+from pipeline.datasets import Count, KnownList, Layout, Lists, Record, listed, no_lists
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL
 
@@ -52,12 +52,12 @@ def read_lists_if_there(files: Mapping[str, Path]) -> Lists:
 
 def _entries(file: Path) -> Iterator[tuple[str, str, int]]:
     """Yield place in the list, path and label of every entry."""
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
         place = f"{file}, line {number}"
-        mark, _, path = line.strip().partition(" ")
-        if mark in ("0", "1") and path.strip():
-            yield place, path.strip(), REAL if mark == "1" else FAKE
-        elif line.strip():
+        mark, *path = line.split(maxsplit=1) or [""]
+        if mark in ("0", "1") and path:
+            yield place, listed(path[0], REARRANGED), REAL if mark == "1" else FAKE
+        elif mark:
             raise UserError(f"{place}: expected `<1 = real, 0 = fake> <folder>/<file>`, found {line!r}")
 
 

@@ -37,7 +37,9 @@ def read_lists(files: Mapping[str, Path]) -> Lists:
             missing.append(f"{path}; it is part of the download")
             continue
         found.add(path)
-        for number, line in enumerate(files[path].read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        for number, line in enumerate(
+            files[path].read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1
+        ):
             name = line.strip().removesuffix(".mp4")
             if name and not NAME.fullmatch(name):
                 raise UserError(f"{files[path]}, line {number}: expected `<target>_<actor>.mp4`, found {line!r}")

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from pipeline.datasets import Count, Layout, Lists, Record, csv_rows, json_object
+from pipeline.datasets import Count, Layout, Lists, Record, csv_rows, json_object, listed
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL
 
@@ -46,7 +46,10 @@ def _read_metadata(file: Path, folder: str) -> Entries:
         label, original = (facts.get("label"), facts.get("original")) if isinstance(facts, dict) else (None, None)
         if label not in ("REAL", "FAKE") or not isinstance(original, str | None):
             raise UserError(f'{file}, {video}: expected {{"label": "REAL" or "FAKE", "original": "<file>" or null}}')
-        entries[f"{folder}/{video}"] = (REAL if label == "REAL" else FAKE, f"{folder}/{original}" if original else None)
+        entries[listed(f"{folder}/{video}")] = (
+            REAL if label == "REAL" else FAKE,
+            f"{folder}/{original}" if original else None,
+        )
     return entries
 
 
@@ -60,7 +63,7 @@ def _read_labels(file: Path) -> Entries:
         if len(cells) != 2 or cells[1] not in ("0", "1"):
             raise UserError(f"{file}, line {number}: expected <file>,<0 = real, 1 = fake>")
         entry = (REAL if cells[1] == "0" else FAKE, None)
-        if entries.setdefault(f"test/{cells[0]}", entry) != entry:
+        if entries.setdefault(listed(f"test/{cells[0]}"), entry) != entry:
             raise UserError(f"{file}, line {number}: {cells[0]} stands above with the other label")
     return entries
 
@@ -90,6 +93,7 @@ LAYOUTS = {
             # A part unpacked in a folder named after its archive.
             (r"dfdc_train_part_\d+/(?=dfdc_train_part_\d+/)", ""),
             (r"dfdc_train_part_0+(?=\d)", "dfdc_train_part_"),
+            (r"train/(?=dfdc_train_part_)", ""),
             (r"test/videos/", "test/"),
             (r"labels\.csv\Z", LABELS),
         ),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.datasets import Count, Layout, Lists, Record, json_object
+from pipeline.datasets import Count, Layout, Lists, Record, json_object, listed
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL
 
@@ -31,7 +31,7 @@ def read_lists(files: Mapping[str, Path]) -> Lists:
         label, split = (facts.get("label"), facts.get("set")) if isinstance(facts, dict) else (None, None)
         if label not in ("real", "fake") or split not in ("train", "test"):
             raise UserError(f'{file}, {path}: expected {{"label": "real" or "fake", "set": "train" or "test", ...}}')
-        entries[path] = (REAL if label == "real" else FAKE, split)
+        entries[listed(path)] = (REAL if label == "real" else FAKE, split)
     return Lists(frozenset([DATASET]), frozenset(entries), {"entries": entries})
 
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.datasets import Count, Layout, Lists, Record, csv_rows
+from pipeline.datasets import Count, Layout, Lists, Record, csv_rows, listed
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL
 
@@ -49,7 +49,8 @@ def read_lists(files: Mapping[str, Path]) -> Lists:
 
 def _published_path(facts: Mapping[str, str], rest: Sequence[str]) -> str | None:
     """Join folder and file name, in whatever order `rest` has them; a folder that is not there follows from `facts`."""
-    place = "/".join(sorted(filter(None, rest), key=lambda cell: cell.endswith(".mp4")))
+    cells = [listed(cell) for cell in rest if cell]
+    place = "/".join(sorted(cells, key=lambda cell: cell.endswith(".mp4")))
     if match := re.search(rf"{CATEGORY}/.*\Z", place):
         place = match[0]
     else:

@@ -38,7 +38,9 @@ LIST_PLACES = (
 REARRANGED = (
     (rf"({'|'.join(METHODS)}|DeepFakeDetection)/{FLAT}", r"manipulated_sequences/\1/c23/videos/"),
     (rf"[Oo]riginal/{FLAT}", "original_sequences/youtube/c23/videos/"),
-    (r"((?:original|manipulated)_sequences/\w+)/c0/", r"\1/raw/"),
+    *[(rf"manipulated_sequences/(?i:{method})/", f"manipulated_sequences/{method}/") for method in METHODS],
+    (r"((?:original|manipulated)_sequences/\w+)/[cC]0/", r"\1/raw/"),
+    (r"((?:original|manipulated)_sequences/\w+)/C(23|40)/", r"\1/c\2/"),
     (rf"((?:original|manipulated)_sequences/\w+/(?:raw|c23|c40|masks))/{FLAT}", r"\1/videos/"),
     *LIST_PLACES,
 )
@@ -88,7 +90,7 @@ def read_lists(files: Mapping[str, Path]) -> Lists:
 
 def _read_pairs(file: Path) -> list[list[str]]:
     try:
-        pairs: list[list[str]] = json.loads(file.read_text(encoding="utf-8"))
+        pairs: list[list[str]] = json.loads(file.read_text(encoding="utf-8-sig"))
         if not all(SEQUENCE.fullmatch(sequence) for first, second in pairs for sequence in (first, second)):
             raise ValueError
     except (ValueError, TypeError):

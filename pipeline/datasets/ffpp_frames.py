@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.datasets import Count, Layout, Lists, Record, csv_rows, ffpp, natural_order
+from pipeline.datasets import Count, Layout, Lists, Record, csv_rows, ffpp, listed, natural_order
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL
 
@@ -53,7 +53,7 @@ def _read_frames(file: Path) -> set[str]:
     for number, cells in rows:
         if len(cells) != 2 or not re.fullmatch(rf"Original|{METHOD}", cells[1]):
             raise UserError(f"{file}, line {number}: expected <file>,<Original or method>")
-        frames.add(f"{cells[1]}/{cells[0]}")
+        frames.add(listed(f"{cells[1]}/{cells[0]}"))
     return frames
 
 

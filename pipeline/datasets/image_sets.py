@@ -94,5 +94,10 @@ LAYOUTS = {
             for label in (REAL, FAKE)
         ),
     ),
-    "image_folder": Layout("images in class folders", read_lists, partial(recognise, IMAGE_FOLDER)),
+    "image_folder": Layout(
+        "images in class folders",
+        read_lists,
+        partial(recognise, IMAGE_FOLDER),
+        rearranged=((rf"(?ia:({'|'.join(LABEL_WORDS)})/({'|'.join(SPLIT_WORDS)})/)", r"\2/\1/"),),
+    ),
 }

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from pipeline.datasets import Layout, Lists, Record, csv_rows
+from pipeline.datasets import Layout, Lists, Record, csv_rows, listed, media
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL, SPLITS
 
@@ -84,7 +84,7 @@ def _record(place: str, cells: Mapping[str, str]) -> tuple[str, Record]:
             raise UserError(f"{place}: {column} {cells[column]!r} is not of the form <corpus>/<name>")
     ties: dict[str, Any] = {column: cells.get(column) for column in TIES}
     return path, Record(
-        name=cells.get("name", str(PurePosixPath(path).with_suffix(""))),
+        name=cells.get("name", path if media(path) == "images" else str(PurePosixPath(path).with_suffix(""))),
         method=cells.get("method", "real" if label == REAL else "fake"),
         label=label,
         compression=cells.get("compression", "native"),
@@ -99,7 +99,7 @@ def _below_root(place: str, text: str) -> str:
     path = PurePosixPath(text)
     if not path.name or path.is_absolute() or PureWindowsPath(text).drive or ".." in path.parts or "\\" in text:
         raise UserError(f"{place}: path {text!r} is not below the root, written with forward slashes")
-    return str(path)
+    return listed(str(path))
 
 
 def recognise(path: str, lists: Lists) -> Record | None:

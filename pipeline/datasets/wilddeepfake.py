@@ -15,7 +15,7 @@ from pipeline.tables import FAKE, REAL
 
 FRAME = re.compile(
     r"(?P<folder>(?P<label>real|fake)_(?P<split>train|test))/(?P<archive>[^/]+)/(?P<inner>real|fake)/(?P<sequence>[^/]+)"
-    r"/[^/.]+\.png"
+    r"/[^/.]+\.(?:png|jpg)"
 )
 LABELS = {"real": REAL, "fake": FAKE}
 
@@ -25,8 +25,9 @@ def recognise(path: str, lists: Lists) -> Record | None:
     match = FRAME.fullmatch(path)
     if match is None:
         return None
+    agree = match["label"] == match["inner"]
     return Record(
-        name=f"{match['folder']}/{match['archive']}/{match['sequence']}",
+        name="/".join([match["folder"], match["archive"], *([] if agree else [match["inner"]]), match["sequence"]]),
         method=match["label"],
         label=LABELS[match["label"]],
         official_split=match["split"],
@@ -41,7 +42,7 @@ LAYOUTS = {
         no_lists,
         recognise,
         rearranged=(  # without the level real|fake inside the archive
-            (r"(real|fake)_(train|test)/([^/]+)/(?=(?!real/|fake/)[^/]+/[^/]+\.png\Z)", r"\1_\2/\3/\1/"),
+            (r"(real|fake)_(train|test)/([^/]+)/(?=(?!real/|fake/)[^/]+/[^/]+\.(?:png|jpg)\Z)", r"\1_\2/\3/\1/"),
         ),
         sidecars=((r"(?:real|fake)_(?:train|test)/[^/]+\.tar\.gz", "archive; unpack it where it lies"),),
         counts=(

@@ -1,6 +1,5 @@
 """What a report says, as plain values out of the tables: the page, plots and metrics files only arrange it."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
@@ -230,8 +229,8 @@ def _verdict(figure: dict[str, float | None]) -> str:
 def _typical(videos: pd.DataFrame, feature: str) -> str:
     """Median of numbers, most frequent of names, as text; none where most videos say nothing."""
     if feature.startswith("encoder."):
-        setting = rf"(?:^|\s){re.escape(feature.removeprefix('encoder.'))}=(\S+)"
-        values = videos.encoder.astype("string").str.extract(setting, expand=False)
+        setting = feature.removeprefix("encoder.")
+        values = videos.encoder.fillna("").map(lambda text: shortcuts.encoder_settings(text).get(setting))
     else:
         values = videos[feature]
     if pd.api.types.is_numeric_dtype(values) and values.notna().mean() >= 0.5:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.engines import local_engine
 from pipeline.progress import track
-from pipeline.synthetic.encoding import encode
+from pipeline.synthetic.encoding import BEST_CRF, encode
 from pipeline.synthetic.forgery import Forgery, film
 from pipeline.synthetic.recordings import Recording
 
@@ -33,6 +33,7 @@ class Tree:
 
     videos: list[Video]
     files: dict[str, bytes]
+    crf: int = BEST_CRF  # of x264
 
 
 def write_tree(tree: Tree, out: Path, workers: int) -> None:
@@ -45,7 +46,7 @@ def write_tree(tree: Tree, out: Path, workers: int) -> None:
             (part / path).parent.mkdir(parents=True, exist_ok=True)
         for path, content in tree.files.items():
             (part / path).write_bytes(content)
-        jobs = [(part, video) for video in tree.videos]
+        jobs = [(part, video, tree.crf) for video in tree.videos]
         for _, result in track(run(_write_video, jobs), len(jobs), f"synthesize {out.name}"):
             if isinstance(result, BaseException):
                 raise result
@@ -66,7 +67,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _write_video(job: tuple[Path, Video]) -> None:
-    folder, video = job
-    content = encode(film(video.recording, video.forgery), video.recording.fps)
+def _write_video(job: tuple[Path, Video, int]) -> None:
+    folder, video, crf = job
+    content = encode(film(video.recording, video.forgery), video.recording.fps, crf)
     (folder / video.path).write_bytes(content[: int(len(content) * video.kept)])

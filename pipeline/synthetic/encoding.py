@@ -16,21 +16,22 @@ import numpy as np
 # frames it makes this x264 (core 165) write other bytes in every call. cpu-independent: no choices by processor.
 SETTINGS = {
     "preset": "veryfast",
-    "crf": "16",
     "threads": "1",
     "x264-params": "scenecut=0:mbtree=0:cpu-independent=1",
 }
 KEY_FRAME_EVERY = 12
 # Constant quality under a ceiling that nearly every recording reaches. A forged face lacks the camera's noise and
 # needs some 4 % fewer bits; under the ceiling the rest of the picture gets them, and the size does not tell.
-BITS_PER_PIXEL = 0.2
+BITS_PER_PIXEL = 0.2  # at the best quality, and half as much for every 6 steps of crf
+BEST_CRF = 16
 BUFFER_SECONDS = 0.5
 COLOUR = {"colorspace": "smpte170m", "color_primaries": "smpte170m", "color_trc": "smpte170m", "color_range": "tv"}
 
 
-def encode(pictures: Iterable[np.ndarray], frame_rate: Fraction | int) -> bytes:
+def encode(pictures: Iterable[np.ndarray], frame_rate: Fraction | int, crf: int = BEST_CRF) -> bytes:
     """Return an MP4 file of RGB pictures of one even-sized shape (height, width, 3), dtype uint8.
 
+    `crf` is x264's constant rate factor, 0 to 51, less is better.
     Raises ValueError for no picture and for an odd size.
     """
     file = io.BytesIO()
@@ -42,7 +43,8 @@ def encode(pictures: Iterable[np.ndarray], frame_rate: Fraction | int) -> bytes:
             if stream is None:
                 if height % 2 or width % 2:
                     raise ValueError(f"{width}x{height}: yuv420p needs even sizes")
-                options = SETTINGS | COLOUR | _ceiling(BITS_PER_PIXEL * width * height * frame_rate)
+                bits = BITS_PER_PIXEL * 2 ** ((BEST_CRF - crf) / 6)
+                options = SETTINGS | COLOUR | {"crf": str(crf)} | _ceiling(bits * width * height * float(frame_rate))
                 stream = container.add_stream("libx264", rate=frame_rate, options=options)
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
                 stream.gop_size = KEY_FRAME_EVERY

@@ -1,6 +1,4 @@
-"""The synthetic FaceForensics++: originals, five methods, and the three split files.
-
-The folders say `raw`, because x264 runs at a better quality here than c23 and c40 stand for.
+"""The synthetic FaceForensics++ at c23: originals, five methods, and the three split files.
 
 Planted fault, there at every scale: `TRUNCATED` breaks off after 60 % of its bytes, so that its index is missing.
 """
@@ -13,7 +11,7 @@ from pipeline.synthetic.recordings import Recording
 
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
 FRAMES = 21
-TRUNCATED = "manipulated_sequences/FaceShifter/raw/videos/000_001.mp4"
+TRUNCATED = "manipulated_sequences/FaceShifter/c23/videos/000_001.mp4"
 
 
 def plan(seed: int, scale: float) -> Tree:
@@ -25,12 +23,12 @@ def plan(seed: int, scale: float) -> Tree:
         sequence = f"{seed} ffpp {number:03d}"
         recordings[f"{number:03d}"] = Recording(sequence, (sequence,), width, height, fps, FRAMES)
     videos = [
-        Video(f"original_sequences/youtube/raw/videos/{name}.mp4", recording) for name, recording in recordings.items()
+        Video(f"original_sequences/youtube/c23/videos/{name}.mp4", recording) for name, recording in recordings.items()
     ]
     names = list(recordings)
     for target, donor in [*zip(names[::2], names[1::2], strict=True), *zip(names[1::2], names[::2], strict=True)]:
         for method in METHODS:
-            path = f"manipulated_sequences/{method}/raw/videos/{target}_{donor}.mp4"
+            path = f"manipulated_sequences/{method}/c23/videos/{target}_{donor}.mp4"
             kept = 0.6 if path == TRUNCATED else 1.0
             videos.append(Video(path, recordings[target], Forgery(method, recordings[donor]), kept))
     files = {}
@@ -40,4 +38,4 @@ def plan(seed: int, scale: float) -> Tree:
         couples = [names[2 * pair : 2 * pair + 2][:: 1 if pair % 2 else -1] for pair in range(first, first + count)]
         files[f"splits/{split}.json"] = json.dumps(couples, indent=2).encode()
         first += count
-    return Tree(videos, files)
+    return Tree(videos, files, crf=23)
