@@ -29,8 +29,8 @@ $(VENV)/complete: requirements.lock pyproject.toml
 repro: env  ## run the whole pipeline
 	$(BIN)/dvc repro
 
-test: env  ## run the tests
-	$(BIN)/python -m pytest
+test: env  ## run the tests, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: env  ## check style and types
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ from pipeline.recognition import Row, Tree
 from pipeline.tables import CLASSES, NO_VIDEO, SEVERITIES
 
 MIN_FRAMES = 2  # a video of one frame is worth a word
+SOURCES_DISAGREE = 0.05  # share by which published figures of doubt differ at most
 SHOWN = 3  # subjects of each kind of finding in the words
 LONGEST = 60  # rows of a table in the words
 LISTS = 8  # lists in the words that are known from nowhere: every part of DFDC has one
@@ -146,8 +147,9 @@ def _count_findings(counts: list[Row]) -> Iterator[Row]:
     for count in counts:
         if count["compared"] and count["found"] != count["published"]:
             doubt = "" if count["certain"] else " (sources disagree on the published figure)"
+            near = abs(count["found"] - count["published"]) <= SOURCES_DISAGREE * count["published"]
             yield {
-                "severity": "warning" if count["certain"] else "note",
+                "severity": "note" if near and not count["certain"] else "warning",
                 "code": "count_differs",
                 "subject": _in_words(count),
                 "detail": f"published {count['published']:,}, found {count['found']:,}{doubt}",

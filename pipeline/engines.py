@@ -18,6 +18,7 @@ def local_engine(workers: int, timeout_s: float | None = None) -> Iterator[Run]:
     """
     from pebble import ProcessPool
 
+    others = set(multiprocessing.active_children())
     pool = ProcessPool(max_workers=workers, context=multiprocessing.get_context("spawn"), initializer=_single_threaded)
 
     def run(fn: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
@@ -32,7 +33,10 @@ def local_engine(workers: int, timeout_s: float | None = None) -> Iterator[Run]:
     except BaseException:
         pool.stop()
         raise
-    finally:  # without a stop where all is well: workers that are still starting would die with a traceback
+    finally:
+        # All at once, and before the pool takes its locks away: a worker still starting would print a traceback.
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
         pool.join()
 
 

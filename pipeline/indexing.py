@@ -27,7 +27,7 @@ def index(tree: Tree, min_frames: int, run: Run, cache: Path, what: str) -> list
     masks = {row["mask"] for row in tree.rows if row["mask"] and row["status"] == "ok"}
     mask_of = {mask: Job(media(mask) or "video", (f"{root}/{mask}",)) for mask in masks}
     facts = facts_of([*job_of.values(), *mask_of.values()], run, cache, what)
-    rows = [{name: row[name] for name in tables.VIDEOS.names} for row in tree.rows]
+    rows = [dict(row) for row in tree.rows]
     for row in rows:
         if row["video"] in job_of:
             row |= facts[job_of[row["video"]]]

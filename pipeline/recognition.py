@@ -40,7 +40,7 @@ class Tree:
     """A raw tree as recognised: rows of `tables.VIDEOS` without the facts that only opening the files gives."""
 
     root: Path
-    rows: list[Row]  # with a key `published` besides the columns: the published path
+    rows: list[Row]
     lists: Lists
     files: dict[str, str]  # published path -> path below the root
     rearranged: dict[tuple[str, str], int]  # (folder as found, folder as published) -> files
@@ -134,7 +134,7 @@ def _rows(key: str, dataset: Dataset, layout: Layout, lists: Lists, files: dict[
         path = files[published] if published in present else published
         known = _is_utf8(published) and not _left_by_system(published)
         record = layout.recognise(published, lists) if known else None
-        row = _row(key, path, record) | {"published": published}
+        row = _row(key, path, record)
         if published not in present and (record is None or _selected(record, dataset)):
             row |= _rejected("missing", "the release has it, no file is there")
         elif record is None:

@@ -31,6 +31,9 @@ def _column(column: str, kind: pa.DataType, meaning: str, *, null: bool = False)
 
 
 _VIDEO = _column("video", name, "key of the video: dataset/method/compression/name")
+_DATASET = _column("dataset", name, "key of the dataset in params.yaml")
+_STATUS = _column("status", name, "ok or rejected")
+_REASON = _column("reason", text, "code of the rejection; empty for ok")
 _LABEL = _column("label", pa.int8(), "0 = real, 1 = fake")
 _METHOD = _column("method", name, "how the video was made: the method's folder, or the kind of real footage")
 _SPLIT = _column("split", name, "train, val or test")
@@ -50,7 +53,7 @@ _DETAIL = _column("detail", text, "what exactly was found, for people")
 VIDEOS = pa.schema(
     [
         _VIDEO,
-        _column("dataset", name, "key of the dataset in params.yaml"),
+        _DATASET,
         _column("path", text, "path below the dataset's root, forward slashes; of a frame folder its first image"),
         _column("media", name, "video (one file), or images (one image, or the frames of one video as images)"),
         _column("images", pa.list_(text), "paths of the images in frame order; empty for a video", null=True),
@@ -121,15 +124,15 @@ VIDEOS = pa.schema(
         _column("gop", pa.int32(), "longest run from one key frame to the next, frames", null=True),
         _column("pts", pa.list_(pa.int64()), "time stamp of every frame, ascending; of images 0, 1, 2, ...", null=True),
         _column("key_frames", pa.list_(pa.int32()), "indices of the frames where decoding can start", null=True),
-        _column("status", name, "ok or rejected"),
-        _column("reason", text, "code of the rejection; empty for ok"),
+        _STATUS,
+        _REASON,
         _DETAIL,
     ]
 )
 
 FINDINGS = pa.schema(
     [
-        _column("dataset", name, "key of the dataset"),
+        _DATASET,
         _column("stage", name, "stage that found it"),
         _column("severity", name, "error (the pipeline stops), warning or note"),
         _column("code", name, "what kind of finding; docs/findings.md explains each"),
@@ -156,8 +159,8 @@ ASSIGNMENTS = pa.schema(
             "official (published lists) or carved (in whole groups); empty without a split",
             null=True,
         ),
-        _column("status", name, "ok or rejected"),
-        _column("reason", text, "code of the rejection; empty for ok"),
+        _STATUS,
+        _REASON,
     ]
 )
 
@@ -194,8 +197,8 @@ SAMPLED_VIDEOS = pa.schema(
         _VIDEO,
         _column("frames", pa.int32(), "frames the video has; empty for rejected videos", null=True),
         _column("candidates", pa.int32(), "frames taken as candidates"),
-        _column("status", name, "ok or rejected"),
-        _column("reason", text, "code of the rejection; empty for ok"),
+        _STATUS,
+        _REASON,
     ]
 )
 
@@ -270,7 +273,7 @@ FILLED = pa.schema(
 SAMPLES = pa.schema(
     [
         _KEY,
-        _column("dataset", name, "key of the dataset"),
+        _DATASET,
         _VIDEO,
         _SPLIT,
         _LABEL,
@@ -288,7 +291,7 @@ SAMPLES = pa.schema(
 SCORES = pa.schema(
     [
         _column("level", name, "frame or video"),
-        _column("dataset", name, "key of the dataset"),
+        _DATASET,
         _VIDEO,
         _column("frame", pa.int32(), "index of the frame; empty at video level", null=True),
         _column("key", text, "flat key of the frame; the video's key at video level"),
@@ -307,7 +310,7 @@ SCORES = pa.schema(
 
 METRICS = pa.schema(
     [
-        _column("dataset", name, "key of the evaluated dataset"),
+        _DATASET,
         _column("level", name, "frame or video"),
         _column("method", name, "`all`, or one manipulation method against all reals"),
         _column("metric", name, "name of the metric"),
@@ -321,7 +324,7 @@ METRICS = pa.schema(
 
 SHORTCUTS = pa.schema(
     [
-        _column("dataset", name, "key of the dataset"),
+        _DATASET,
         _column("probe", name, "what the classifier sees: `container` = facts of the file, `picture` = of the crops"),
         _column("feature", text, "`all` for the classifier on every feature, else one feature alone"),
         _column("auroc", pa.float64(), "area under the ROC curve, cross-validated over provenance groups", null=True),

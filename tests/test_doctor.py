@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -14,7 +15,7 @@ import pytest
 
 from fabricated_videos import FAULTS, picture, write_celeb_tree, write_video
 from pipeline import cli, contact_sheet, doctor
-from pipeline.datasets import load_layout
+from pipeline.datasets import Count, load_layout
 from small_project import contents, inside
 
 TEST_LIST = "List_of_testing_videos.txt"
@@ -120,15 +121,31 @@ def test_counts_hold_what_is_there_against_what_was_published(tmp_path: Path, in
     assert sum(found for found, _ in videos.values()) == 14 + 2 + 9
 
 
-def test_figures_that_sources_disagree_on_are_no_problem(tmp_path: Path, in_process: Any) -> None:
-    for number, kind in enumerate(("real", "fake")):
-        (tmp_path / f"faces/train/{kind}").mkdir(parents=True)
-        cv2.imwrite(str(tmp_path / f"faces/train/{kind}/a.png"), picture(number, 32, 32))
-    report = examine("faces_140k", tmp_path / "faces", in_process)
+@pytest.mark.parametrize(
+    ("published", "certain", "severity"),
+    [(2, True, None), (3, True, "warning"), (21, False, "note"), (22, False, "warning")],
+)
+def test_figures_that_sources_disagree_on_are_a_note_when_nearly_met(
+    tmp_path: Path,
+    in_process: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    published: int,
+    certain: bool,
+    severity: str | None,
+) -> None:
+    images = 2 if certain else 20
+    for number in range(images):
+        (tmp_path / f"faces/{('real', 'fake')[number % 2]}").mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"faces/{('real', 'fake')[number % 2]}/{number}.png"), picture(number, 32, 32))
+    layout = replace(load_layout("image_folder"), counts=(Count(published, certain=certain),))
+    monkeypatch.setattr(doctor, "load_layout", lambda name: layout)
+    report = examine("image_folder", tmp_path / "faces", in_process)
     differs = [row for row in report["findings"] if row["code"] == "count_differs"]
-    assert len(differs) == 6 and {row["severity"] for row in differs} == {"note"}
-    assert differs[0]["detail"] == "published 10,000, found 0 (sources disagree on the published figure)"
-    assert report["clean"] and report["problems"] == 0
+    assert [row["severity"] for row in differs] == ([severity] if severity else [])
+    assert report["clean"] == (severity != "warning")
+    if severity:
+        doubt = "" if certain else " (sources disagree on the published figure)"
+        assert differs[0]["detail"] == f"published {published}, found {images}{doubt}"
 
 
 def test_a_compression_that_was_not_downloaded_is_one_note(tmp_path: Path, in_process: Any) -> None:
