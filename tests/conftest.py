@@ -75,3 +75,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory, celeb_tree: Path) -> Path
 def project(tmp_path: Path, finished: Path) -> Path:
     """A copy of the finished project that a test may change."""
     return shutil.copytree(finished, tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A real video of every shape of decoding.SHAPES, by name."""
+    from decoding import SHAPES
+    from fabricated_videos import write_video
+
+    folder = tmp_path_factory.mktemp("shapes")
+    made: dict[str, Any] = SHAPES
+    return {name: write_video(folder / f"{name}.mp4", **shape) for name, shape in made.items()}

@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from import_graph import ROOT, files_behind
-from pipeline import quality, tables
+from pipeline import quality, table_docs
 
 LIGHT = ["index", "split", "sample", "flatten", "reduce", "shard", "extract", "check"]
 LAYOUTS = "pipeline/datasets"
@@ -155,7 +155,9 @@ def test_every_knob_has_a_comment() -> None:
 
 
 def test_the_document_of_tables_is_up_to_date() -> None:
-    assert (ROOT / "docs/tables.md").read_text() == tables.describe(), "run: python -m pipeline.tables > docs/tables.md"
+    assert (ROOT / "docs/tables.md").read_text() == table_docs.describe(), (
+        "run: python -m pipeline.table_docs > docs/tables.md"
+    )
 
 
 def documented() -> set[tuple[str, str]]:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import tables
+from pipeline import table_docs, tables
 from pipeline.errors import UserError
 
 ROWS = [
@@ -28,9 +28,9 @@ def test_a_table_comes_back_sorted_and_typed(tmp_path: Path) -> None:
     assert pd.api.types.is_string_dtype(read.status)
 
 
-@pytest.mark.parametrize("name", [title for title, _, _ in tables.TABLES])
+@pytest.mark.parametrize("name", [title for title, _, _ in table_docs.TABLES])
 def test_every_table_may_be_empty(tmp_path: Path, name: str) -> None:
-    (schema,) = [schema for title, schema, _ in tables.TABLES if title == name]
+    (schema,) = [schema for title, schema, _ in table_docs.TABLES if title == name]
     tables.write(tmp_path / "t.parquet", [], schema, order=[schema.names[0]])
     read = tables.read(tmp_path / "t.parquet", schema)
     assert read.columns.tolist() == schema.names and read.empty
@@ -115,7 +115,7 @@ def test_a_file_of_another_version(tmp_path: Path, columns: list[str] | None) ->
 
 
 def test_every_column_says_what_it_means() -> None:
-    for title, schema, where in tables.TABLES:
+    for title, schema, where in table_docs.TABLES:
         assert where.startswith("data/") and len(set(schema.names)) == len(schema.names), title
         for field in schema:
             assert len(field.metadata[b"meaning"]) > 5, (title, field.name)
@@ -123,5 +123,5 @@ def test_every_column_says_what_it_means() -> None:
 
 def test_every_schema_is_described() -> None:
     schemas = {name: value for name, value in vars(tables).items() if isinstance(value, pa.Schema)}
-    described = [schema for _, schema, _ in tables.TABLES]
+    described = [schema for _, schema, _ in table_docs.TABLES]
     assert [name for name, schema in schemas.items() if not any(schema is known for known in described)] == []
