@@ -62,17 +62,18 @@ def recognise(key: str, dataset: Dataset) -> Tree:
         best = [name for name in fit if fit[name] == max(fit.values()) > 0]
         hint = f"; it fits {' or '.join(best)}" if best else ""
         raise UsageError(f"no file below {dataset.root} fits the layout {dataset.layout}{hint}")
-    files, lists = found
-    rows = _rows(key, dataset, layout, lists, files)
+    files, lists, records = found
+    rows = _rows(key, dataset, layout, lists, files, records)
     _refuse_unknown_choices(dataset, rows)
     if dataset.subset is not None:
         _reject_outside_subset(rows, dataset.subset)
     return Tree(dataset.root, rows, lists, files, _rearranged(files))
 
 
-def _unwrapped(layout: Layout, root: Path, below: list[str]) -> tuple[dict[str, str], Lists] | None:
-    """Return published path -> file and the lists, after stripping folders around the release; None if none fits.
+def _unwrapped(layout: Layout, root: Path, below: list[str]) -> tuple[dict[str, str], Lists, dict[str, Record]] | None:
+    """Return published path -> file, the lists, and published path -> record, without folders around the release.
 
+    None if no file fits the layout.
     Of several ways to read the tree, the one with both labels counts, then the one with most videos: a folder around a
     dataset may be called `deepfake`, which is also the name of a class.
     """
@@ -80,10 +81,11 @@ def _unwrapped(layout: Layout, root: Path, below: list[str]) -> tuple[dict[str, 
     for wrapper in _wrappers(below):
         files = _published(layout, below, wrapper)
         lists = read_lists(layout, {published: root / path for published, path in files.items()})
-        records = [record for path in files if path not in lists.files and (record := layout.recognise(path, lists))]
-        fit = (len({record.label for record in records}), len(records))
+        names = [path for path in files.keys() - lists.files if _is_utf8(path) and not _left_by_system(path)]
+        records = {path: record for path in names if (record := layout.recognise(path, lists))}
+        fit = (len({record.label for record in records.values()}), len(records))
         if fit > best_fit:
-            best, best_fit = (files, lists), fit
+            best, best_fit = (files, lists, records), fit
     return best
 
 
@@ -106,10 +108,10 @@ def _wrappers(below: list[str]) -> Iterator[str]:
 def _fit(layout: Layout, root: Path, below: list[str]) -> int:
     """Return how many files a layout recognises."""
     try:
-        files, lists = _unwrapped(layout, root, below) or ({}, Lists())
+        found = _unwrapped(layout, root, below)
     except UserError:
         return 0
-    return sum(layout.recognise(path, lists) is not None for path in files)
+    return len(found[2]) if found else 0
 
 
 def _published(layout: Layout, below: list[str], wrapper: str) -> dict[str, str]:
@@ -121,7 +123,9 @@ def _published(layout: Layout, below: list[str], wrapper: str) -> dict[str, str]
     return files
 
 
-def _rows(key: str, dataset: Dataset, layout: Layout, lists: Lists, files: dict[str, str]) -> list[Row]:
+def _rows(
+    key: str, dataset: Dataset, layout: Layout, lists: Lists, files: dict[str, str], records: dict[str, Record]
+) -> list[Row]:
     present = files.keys() - lists.files
     rows: dict[str, Row] = {}
     video_of: dict[str, str] = {}
@@ -132,8 +136,7 @@ def _rows(key: str, dataset: Dataset, layout: Layout, lists: Lists, files: dict[
         raise UserError(f"{named}, as {min(expected)}, and not one is there; are they the lists of this copy?")
     for published in [*sorted(present, key=natural_order), *sorted(absent, key=natural_order)]:
         path = files[published] if published in present else published
-        known = _is_utf8(published) and not _left_by_system(published)
-        record = layout.recognise(published, lists) if known else None
+        record = records.get(published) if published in present else layout.recognise(published, lists)
         row = _row(key, path, record)
         if published not in present and (record is None or _selected(record, dataset)):
             row |= _rejected("missing", "the release has it, no file is there")

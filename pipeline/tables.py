@@ -1,7 +1,7 @@
 """Every table that stages exchange: its columns, types, units and meaning, in one place.
 
 A table is a Parquet file with exactly the columns of its schema here. `write` puts rows into a fixed order and
-refuses other columns; `read` refuses a file of another schema. docs/tables.md is made from this file.
+refuses other columns; `read` refuses a file of another schema. table_docs.py writes docs/tables.md from it.
 """
 
 from pathlib import Path
@@ -401,48 +401,3 @@ def read(path: Path, schema: pa.Schema, columns: list[str] | None = None, *, cat
         if not field.nullable and field.type in nullable_integers and field.type in gappy:
             frame[field.name] = frame[field.name].astype(field.type.to_pandas_dtype())
     return _as_strings_sort(frame)
-
-
-def describe() -> str:
-    """Return docs/tables.md: each table with its columns, types and meanings."""
-    lines = ["# Tables", "", "Made from `pipeline/tables.py` by `python -m pipeline.tables`; do not edit by hand.", ""]
-    for title, schema, where in TABLES:
-        lines += [
-            f"## {title}",
-            "",
-            f"`{where}`",
-            "",
-            "| column | type | may be empty | meaning |",
-            "|---|---|---|---|",
-        ]
-        for field in schema:
-            kind = "name" if field.type == name else str(field.type)
-            lines.append(
-                f"| {field.name} | {kind} | {'yes' if field.nullable else ''} | {field.metadata[b'meaning'].decode()} |"
-            )
-        lines.append("")
-    return "\n".join(lines)
-
-
-TABLES = [
-    ("Videos", VIDEOS, "data/index/<dataset>/videos.parquet"),
-    ("Findings", FINDINGS, "data/index/<dataset>/findings.parquet, data/check/<dataset>/findings.parquet"),
-    ("Assignments", ASSIGNMENTS, "data/split/<dataset>/videos.parquet"),
-    ("Leaks", LEAKS, "data/split/<dataset>/leaks.parquet"),
-    ("Ties", TIES, "data/split/<dataset>/ties.parquet"),
-    ("Leaks across datasets", ACROSS, "data/audit/leaks.parquet"),
-    ("Sampled videos", SAMPLED_VIDEOS, "data/sample/<dataset>/videos.parquet"),
-    ("Candidates", CANDIDATES, "data/sample/<dataset>/frames.parquet"),
-    ("Flat candidates", FLAT, "data/flatten/<dataset>/frames.parquet"),
-    ("Ranked candidates", RANKED, "data/reduce/<dataset>/frames.parquet"),
-    ("Quotas", QUOTAS, "data/reduce/<dataset>/quotas.parquet"),
-    ("Frames", FRAMES, "data/extract/<dataset>/frames.parquet"),
-    ("Filled quotas", FILLED, "data/extract/<dataset>/quotas.parquet"),
-    ("Samples", SAMPLES, "data/shard/<dataset>/samples.parquet"),
-    ("Shortcuts", SHORTCUTS, "data/audit/shortcuts.parquet"),
-    ("Scores", SCORES, "data/evaluate/<dataset>/scores.parquet"),
-    ("Metrics", METRICS, "data/evaluate/<dataset>/metrics.parquet"),
-]
-
-if __name__ == "__main__":
-    print(describe(), end="")

@@ -27,6 +27,7 @@ def findings(videos: pd.DataFrame) -> list[Row]:
     `videos` has the columns of `tables.VIDEOS`; rows that are not `ok` serve only as originals.
     """
     videos = videos.astype(dict.fromkeys(NUMBERS, "float64"))
+    videos = videos.assign(shown=_shown(videos))
     usable = videos[videos.status == "ok"]
     return [*_streams(usable), *_against_original(usable, videos), *_against_mask(usable), *_duplicates(usable)]
 
@@ -99,8 +100,8 @@ def _even(pts: Any) -> bool:
 
 def _against_original(usable: pd.DataFrame, videos: pd.DataFrame) -> Iterator[Row]:
     facts = ["frames", "frame_rate", "shown"]
-    originals = videos.assign(shown=_shown(videos)).set_index("video")[facts].add_prefix("original_")
-    pairs = usable.assign(shown=_shown(usable)).join(originals, on="original")
+    originals = videos.set_index("video")[facts].add_prefix("original_")
+    pairs = usable.join(originals, on="original")
     yield from _rows(
         "note",
         "frames_differ_from_original",
