@@ -8,12 +8,14 @@ compression and name are the frames of one video.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from posixpath import splitext
 from typing import Any
 
-from pipeline.datasets import Layout, Lists, Record, csv_rows, listed, media
+from pipeline.datasets import Layout, Lists, Record, csv_rows, listed
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL, SPLITS
 
@@ -32,8 +34,10 @@ def read_lists(files: Mapping[str, Path]) -> Lists:
         raise UserError(f"{files[found[0]]} and {files[found[1]]} both describe the dataset; keep one of the two")
     records: dict[str, Record] = {}
     videos: dict[tuple[str, str, str], Record] = {}
-    for place, cells in _rows(files[found[0]]):
-        path, record = _record(place, cells)
+    rows = list(_rows(files[found[0]]))
+    stems = Counter(splitext(cells.get("path", ""))[0] for _, cells in rows)
+    for place, cells in rows:
+        path, record = _record(place, cells, stems)
         if path in records:
             raise UserError(f"{place}: {path} stands above already")
         records[path] = record
@@ -72,7 +76,8 @@ def _parquet_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
         yield number, ["" if cell is None else str(cell).strip() for cell in cells]
 
 
-def _record(place: str, cells: Mapping[str, str]) -> tuple[str, Record]:
+def _record(place: str, cells: Mapping[str, str], stems: Mapping[str, int]) -> tuple[str, Record]:
+    """Return path and record of a row; `stems` counts the paths without extension: two of one stem keep theirs."""
     path = _below_root(place, cells.get("path", ""))
     label = LABELS.get(cells.get("label", "").lower())
     if label is None:
@@ -84,7 +89,7 @@ def _record(place: str, cells: Mapping[str, str]) -> tuple[str, Record]:
             raise UserError(f"{place}: {column} {cells[column]!r} is not of the form <corpus>/<name>")
     ties: dict[str, Any] = {column: cells.get(column) for column in TIES}
     return path, Record(
-        name=cells.get("name", path if media(path) == "images" else str(PurePosixPath(path).with_suffix(""))),
+        name=cells.get("name", path if stems[splitext(cells["path"])[0]] > 1 else splitext(path)[0]),
         method=cells.get("method", "real" if label == REAL else "fake"),
         label=label,
         compression=cells.get("compression", "native"),

@@ -4,6 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline.datasets import manifest
 from pipeline.errors import UserError
 from pipeline.tables import FAKE, REAL
 from published import read_lists, recognise, videos, walk
@@ -113,3 +114,10 @@ def test_two_manifests(tmp_path: Path) -> None:
 
 def test_without_a_manifest(tmp_path: Path) -> None:
     assert read_lists(tmp_path, "manifest", {}).missing == ("manifest.csv or manifest.parquet; write one at the root",)
+
+
+def test_files_that_differ_only_in_their_extension_are_videos_of_their_own(tmp_path: Path) -> None:
+    rows = ["path,label", "talk.mp4,real", "talk.webm,real", "a/one.png,fake", "a/one.jpg,fake", "other.mp4,fake"]
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    records = manifest.read_lists({"manifest.csv": tmp_path / "manifest.csv"}).content["records"]
+    assert [record.name for record in records.values()] == ["talk.mp4", "talk.webm", "a/one.png", "a/one.jpg", "other"]
