@@ -17,6 +17,8 @@ def main() -> None:
     _add_leaks(commands)
     _add_doctor(commands)
     _add_trace(commands)
+    _add_forecast(commands)
+    _add_cache(commands)
     arguments = parser.parse_args()
     try:
         exit_on_user_error(lambda: arguments.run(arguments))
@@ -156,6 +158,87 @@ def _trace(arguments: argparse.Namespace) -> None:
     from pipeline import tracing
 
     print(tracing.trace(arguments.name))
+
+
+def _add_forecast(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "say what extraction will take on this machine: frames to decode, time, disk"
+    command = commands.add_parser(
+        "forecast",
+        help=text,
+        description=text.capitalize() + ". Run it in the project's root folder, after the stage reduce. To measure, it "
+        "really extracts some videos; what they give stays in the work cache.",
+        epilog="Exit code 0: there is room for everything; 1: there is not; 2: nothing can be foretold.",
+    )
+    command.add_argument("keys", nargs="*", metavar="KEY", help="keys of datasets in params.yaml (default: all)")
+    command.add_argument(
+        "--seconds", type=float, default=30, metavar="S", help="time for measuring, about, in seconds (default 30)"
+    )
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
+    command.set_defaults(run=_forecast)
+
+
+def _forecast(arguments: argparse.Namespace) -> None:
+    from pipeline import params
+    from pipeline.forecasting import forecast
+
+    if not 0 <= arguments.seconds <= 86400:
+        raise UsageError(f"--seconds must be 0 to 86400, not {arguments.seconds}")
+    try:
+        known = params.load_datasets()
+        for key in arguments.keys:
+            params.load_dataset(key)
+        keys = list(dict.fromkeys(arguments.keys)) or list(known)
+        report = forecast.forecast(keys, arguments.seconds, *_dvc_cache())
+    except UserError as error:  # exit code 1 means that there is no room
+        raise UsageError(str(error)) from None
+    print(json.dumps(report, indent=2) if arguments.json else forecast.describe(report))
+    if not all(disk["fits"] for disk in report["disks"]):
+        raise SystemExit(1)
+
+
+def _dvc_cache() -> tuple[Path | None, bool]:
+    """Return the folder of DVC's cache, if there is one, and whether its files are linked into data/, not copied."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc_objects.fs.generic import test_links
+
+    try:
+        with Repo() as repo:
+            cache = repo.cache.local
+            # As DVC does, the first kind that works is taken; tried out with a file beside data/extract.
+            works = test_links(cache.cache_types, cache.fs, cache.path, repo.fs, str(Path("data/extract").absolute()))
+    except DvcException:  # this is no DVC project
+        return None, False
+    return Path(cache.path), works[:1] != ["copy"]
+
+
+def _add_cache(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "say what the work cache holds, and remove what was not used for long"
+    command = commands.add_parser(
+        "cache",
+        help=text,
+        description=text.capitalize() + ". What is removed is made again when it is needed: it costs time and changes "
+        "no result. Do not remove while extract or train runs what it may still want.",
+    )
+    command.add_argument(
+        "--prune",
+        metavar="DAYS",
+        help="remove crops and epochs that no run has used for so many days, a whole number; 0 removes them all. "
+        "The facts of raw files are small and stay",
+    )
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
+    command.set_defaults(run=_cache)
+
+
+def _cache(arguments: argparse.Namespace) -> None:
+    from pipeline import machine, work_cache
+
+    folder, days = machine.cache_folder(), arguments.prune
+    if days is not None and not (days.isdecimal() and int(days) <= work_cache.MOST_DAYS):
+        raise UsageError(f"--prune must be a whole number of days, 0 to {work_cache.MOST_DAYS}, not {days!r}")
+    pruned = {} if days is None else {"pruned": work_cache.prune(folder, int(days))}
+    report = work_cache.look(folder) | pruned
+    print(json.dumps(report, indent=2) if arguments.json else work_cache.describe(report))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline import images, video
+from pipeline import decoding, images, video
 from pipeline.engines import Run, twice
 from pipeline.files import sha256_of_text
 from pipeline.progress import track
@@ -44,7 +44,7 @@ def contact_sheet(rows: list[Row], root: Path, run: Run) -> bytes:
     """
     chosen = choose(rows)
     still_of = {row["video"]: _still(row, root) for row in chosen}
-    picture_of = dict(track(twice(run)(decode, list(still_of.values())), len(still_of), "sheet", "picture"))
+    picture_of = dict(track(twice(run), decode, list(still_of.values()), "sheet", "picture"))
     bands = [[_cell(row, picture_of[still_of[row["video"]]]) for row in part] for _, part in groupby(chosen, key=_kind)]
     columns = min(COLUMNS, max(map(len, bands), default=1))
     lines = [line for band in bands for line in _lines(band, columns)]
@@ -80,7 +80,7 @@ def decode(still: Still) -> np.ndarray | str:
         if still.image_sha256 is not None:
             picture, reason = next(images.decode([path], [still.image_sha256]))
         else:
-            _, picture, reason = next(video.decode(path, [still.pts], list(still.key_pts)))
+            _, picture, reason = next(decoding.decode(path, [still.pts], list(still.key_pts)))
     except video.VideoError as error:
         return error.reason
     except OSError as error:

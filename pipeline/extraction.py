@@ -1,233 +1,239 @@
-"""Decode the chosen frames of each video, find the face, keep a loose crop; every attempt ends as a row.
+"""Fill the quotas: ask for frames in rank order, round by round, and choose one face in each frame that gave any.
 
-What a video's frames give is kept in the work cache under a hash of content, recipe, versions and code, so that a
-second run, a killed run or a changed quota decodes only what is new.
+Every attempt ends as a row. What frames give is answered by `answers.extract_video` in workers, or by the work cache.
 """
 
-import json
-from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
-from pebble import ProcessExpired
+import pyarrow.compute as pc
 
-from pipeline import faces, images, selection, tables, video
+from pipeline import answers, face_choice, selection, tables
 from pipeline.engines import Run, twice
 from pipeline.errors import UserError
-from pipeline.files import sha256_of_bytes, sha256_of_file, sha256_of_text, whole_or_absent
+from pipeline.files import sha256_of_text
+from pipeline.footage import Boxes, Footage
 from pipeline.progress import track
+from pipeline.tars import write_tar
 
-ATTEMPT_COLUMNS = [field.name for field in (*tables.FACE, *tables.CROP) if field.name not in ("tar", "offset")]
-ANSWER_COLUMNS = ["reason", *ATTEMPT_COLUMNS]
+Wanted = Mapping[str, Sequence[int]]  # video -> frames
 
+RESERVE = 0.1  # share of each first selection that a part of a cluster's work adds, for frames that will fail
+NULLABLE = {pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}
 
-@dataclass(frozen=True)
-class Recipe:
-    """What decides the crops besides the video itself; the fields are the knobs of the section `extract`."""
+# Reasons that speak of the machine or the moment, not of the video.
+LOST = ("timeout", "worker_died", "missing", "changed_since_index", "unreadable")
 
-    faces: str
-    detection_side: int
-    min_face: int
-    min_probability: float
-    margin: float
-
-    def versions(self) -> str:
-        """Return the versions of everything that makes pixels, as text."""
-        detector = faces.detector_version() if self.faces == "mtcnn" else f"opencv {cv2.__version__}"
-        return f"{video.DECODER}; {detector}; numpy {version('numpy')}"
+# Reasons of frames in which no face was searched for.
+UNSEARCHED = ("corrupt_frame", "missing_frame", "no_box_of_original", *LOST)
 
 
-@dataclass(frozen=True)
-class Request:
-    """The frames wanted from one video in one go, and the folder of the work cache for what they give.
-
-    `path` is the video's file, `pts` the time stamps of `frames` there; where a video is given as images, `images` are
-    those of `frames` with their hashes, and the other fields about the file do not count.
-    """
-
-    video: str
-    path: str
-    bytes: int
-    sha256: str
-    frames: tuple[int, ...]
-    pts: tuple[int, ...]
-    key_pts: tuple[int, ...]
-    images: tuple[tuple[str, str], ...]
-    recipe: Recipe
-    store: str
-
-
-def extract(
-    frames: pd.DataFrame, cells: pd.DataFrame, videos: pd.DataFrame, root: Path, recipe: Recipe, cache: Path, run: Run
-) -> tuple[pd.DataFrame, dict[str, str]]:
+def extract(frames: pd.DataFrame, cells: pd.DataFrame, footage: Footage, run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fill the quotas `cells` (tables.QUOTAS) from the ranked `frames` (tables.RANKED), in rounds.
 
-    `videos` maps each video to media, path, images, image_sha256, bytes, sha256, pts and key_frames (columns of
-    tables.VIDEOS, index video).
-    Returns the frames with the columns state (untried, good, failed), reason and the attempt's columns, and for each
-    video the folder of the work cache that holds its crops.
+    Returns the frames with the columns state (untried, good, failed), reason, those of tables.FACE and tables.CROP
+    that are known here, and crops, start: the file of the work cache that holds the crop, and where; and every face
+    that was found in them, as rows of tables.FACES.
     """
-    frames = frames.assign(state="untried", **dict.fromkeys(ANSWER_COLUMNS)).astype(
-        dict.fromkeys(ANSWER_COLUMNS, object)
-    )
-    facts_of: dict[Any, pd.Series] = dict(videos.iterrows())
-    code = [sha256_of_file(Path(module)) for module in (__file__, faces.__file__, video.__file__, images.__file__)]
-    making = sha256_of_text(json.dumps(asdict(recipe), sort_keys=True), recipe.versions(), *code)
-    stores = {name: _store(cache, facts.sha256, making) for name, facts in facts_of.items()}
+    frames = frames.assign(state="untried", reason="")
+    found = []
     while len(wanted := selection.next_round(frames, cells)):
-        parts = frames.loc[wanted].groupby("video")
-        requests = [_request(part, facts_of[name], root, recipe, stores[name]) for name, part in parts]
-        table = pd.DataFrame(_attempts(requests, run), columns=["video", "frame", *ANSWER_COLUMNS], dtype=object)
-        table = table.set_index(["video", "frame"]).loc[
-            pd.MultiIndex.from_frame(frames.loc[wanted, ["video", "frame"]])
-        ]
-        frames.loc[wanted, ANSWER_COLUMNS] = table.to_numpy()
-        frames.loc[wanted, "state"] = np.where(table.reason == "", "good", "failed")
-    frames["reason"] = frames.reason.fillna("")
-    return frames, stores
+        answered = attempts(_by_video(frames.loc[wanted]), footage, run)
+        reason = answered.drop_duplicates(["video", "frame"]).set_index(["video", "frame"]).reason
+        reasons = reason.reindex(pd.MultiIndex.from_frame(frames.loc[wanted, ["video", "frame"]]).set_names([None] * 2))
+        if reasons.isna().any():
+            raise AssertionError(f"extract: {int(reasons.isna().sum())} frames were asked for and not answered")
+        frames.loc[wanted, "reason"] = reasons.to_numpy()
+        frames.loc[wanted, "state"] = np.where(reasons == "", "good", "failed")
+        found.append(answered)
+    return _assembled(frames, pd.concat(found) if found else _as_frame(_no_rows()), footage)
 
 
-def _store(cache: Path, *making: str) -> str:
-    """Return the folder of the work cache for what is decided by `making`."""
-    digest = sha256_of_text(*making)
-    return str(cache / digest[:2] / digest)
+def first_round(frames: pd.DataFrame, cells: pd.DataFrame) -> dict[str, list[int]]:
+    """Return the frames of each video that are tried first: enough to fill every quota if all are good."""
+    return _by_video(frames.loc[selection.next_round(frames.assign(state="untried"), cells)])
 
 
-def _request(part: pd.DataFrame, facts: pd.Series, root: Path, recipe: Recipe, store: str) -> Request:
-    part = part.sort_values("frame")
-    return Request(
-        video=str(part.video.iloc[0]),
-        path=str(root / facts.path),
-        bytes=int(facts.bytes),
-        sha256=facts.sha256,
-        frames=tuple(map(int, part.frame)),
-        pts=tuple(map(int, part.pts)),
-        key_pts=tuple(int(facts.pts[index]) for index in facts.key_frames),
-        images=tuple((str(root / facts.images[frame]), facts.image_sha256[frame]) for frame in part.frame)
-        if facts.media == "images"
-        else (),
-        recipe=recipe,
-        store=store,
-    )
+def fill_cache(
+    frames: pd.DataFrame, cells: pd.DataFrame, footage: Footage, run: Run, part: int, parts: int
+) -> tuple[int, int]:
+    """Answer the frames of the first round, and some in reserve, for the videos of part `part` of `parts` (from 0).
 
-
-def _attempts(requests: list[Request], run: Run) -> list[dict[str, Any]]:
-    """Return one row per wanted frame: out of the cache, decoded now, or with the reason why there is no answer."""
-    rows_of = {request.video: _stored(request) for request in requests}
-    left = [part for request in requests if (part := _without(request, rows_of[request.video])).frames]
-    for request, reason in _answer(left, run):
-        unanswered = {frame: {"frame": frame, "reason": reason} for frame in request.frames}
-        rows_of[request.video] |= _stored(request) if reason is None else unanswered
-    return [
-        rows_of[request.video][frame] | {"video": request.video} for request in requests for frame in request.frames
-    ]
-
-
-def _stored(request: Request) -> dict[int, dict[str, Any]]:
-    """Return frame -> row of everything the cache holds of the request's video."""
-    answers = sorted(Path(request.store).glob("*.parquet"))
-    rows = [row for answer in answers for row in pq.read_table(answer, columns=["frame", *ANSWER_COLUMNS]).to_pylist()]
-    return {row["frame"]: row for row in rows}
-
-
-def _without(request: Request, known: Collection[int]) -> Request:
-    """Return the request without the frames that are known."""
-    left = [place for place, frame in enumerate(request.frames) if frame not in known]
-    parts: dict[str, Any] = {
-        name: tuple(values[place] for place in left)
-        for name in ("frames", "pts", "images")
-        if (values := getattr(request, name))
+    An original and the fakes that take its boxes are in one part. Nothing but the work cache is written.
+    Returns how many videos and frames the part has.
+    """
+    untried = frames.assign(state="untried")
+    first = selection.next_round(untried, cells)
+    cell = untried.groupby(selection.CELL, observed=True).ngroup()
+    reserve = (cell[first].value_counts() * RESERVE).map(math.ceil)
+    behind = untried.drop(first).sort_values("rank", kind="stable").index
+    next_in_rank = cell[behind].groupby(cell[behind]).cumcount() < cell[behind].map(reserve).fillna(0)
+    wanted = _by_video(untried.loc[first.union(behind[next_in_rank])])
+    mine = {
+        video: asked
+        for video, asked in wanted.items()
+        if int(sha256_of_text(footage.box_original(video) or video)[:8], 16) % parts == part
     }
-    return replace(request, **parts)
+    attempts(mine, footage, run)
+    return len(mine), sum(map(len, mine.values()))
 
 
-def _answer(requests: list[Request], run: Run) -> Iterator[tuple[Request, str | None]]:
-    """Yield every request once its answer lies in the cache, or with the reason why there will be none."""
-    for request, reason in track(twice(run)(extract_video, requests), len(requests), "extract"):
-        yield request, _why_lost(reason) if isinstance(reason, Exception) else reason
+def _by_video(frames: pd.DataFrame) -> dict[str, list[int]]:
+    """Return video -> its frames, both ascending."""
+    ordered = frames[["video", "frame"]].sort_values(["video", "frame"])
+    return {str(video): part.tolist() for video, part in ordered.groupby("video", observed=True).frame}
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+
+def attempts(wanted: Wanted, footage: Footage, run: Run) -> pd.DataFrame:
+    """Return what the wanted frames gave: at least one row (answers.ANSWER, video, crops) for each.
+
+    Where fakes take the boxes of their originals, the same frames of those are asked for first.
+    """
+    original_of = {video: original for video in wanted if (original := footage.box_original(video)) is not None}
+    searched = {video: frames for video, frames in footage.with_originals(wanted).items() if video not in original_of}
+    found = _as_frame(_gathered(searched, footage, run, None))
+    if original_of:
+        boxes = _usable_boxes(found)
+        boxed = {
+            video: [frame for frame in wanted[video] if (original, frame) in boxes]
+            for video, original in original_of.items()
+        }
+        without = _without_box(found, wanted, boxed, original_of)
+        found = pd.concat([found, without, _as_frame(_gathered(boxed, footage, run, boxes))])
+    asked = pd.MultiIndex.from_tuples([(video, frame) for video, part in wanted.items() for frame in part])
+    return found[pd.MultiIndex.from_frame(found[["video", "frame"]]).isin(asked)]
+
+
+def _gathered(wanted: Wanted, footage: Footage, run: Run, boxes: Boxes | None) -> pa.Table:
+    """Return the rows of all `wanted` frames: out of the work cache, which is filled before with what it lacks."""
+    lost = dict(_answer(footage.requests(wanted, boxes), run))
+    parts = [_no_rows()]
+    for video, asked in wanted.items():
+        rows = answers.stored(footage.store(video))
+        rows = rows.filter(pc.is_in(rows["frame"], pa.array(asked, pa.int32())))
+        if video in lost:
+            left = sorted(set(asked) - set(rows["frame"].to_pylist()))
+            rows = pa.concat_tables([rows, answers.unanswered(left, lost[video])])
+        parts.append(rows.append_column("video", pa.array([video] * len(rows), pa.string())))
+        if len(parts) > 1000:  # of many small tables more is overhead than rows
+            parts = [pa.concat_tables(parts).combine_chunks()]
+    return pa.concat_tables(parts)
+
+
+def _no_rows() -> pa.Table:
+    return answers.no_rows().append_column("video", pa.array([], pa.string()))
+
+
+def _as_frame(rows: pa.Table) -> pd.DataFrame:
+    table: pd.DataFrame = rows.to_pandas(types_mapper=NULLABLE.get)
+    return table.astype({"frame": "int32"})
+
+
+def _answer(requests: list[answers.Request], run: Run) -> Iterator[tuple[str, str]]:
+    """See to it that every request's answer lies in the work cache; yield (video, reason) where there is none."""
+    results = track(
+        twice(run), answers.extract_video, requests, "extract", frames_of=lambda request: len(request.source.frames)
+    )
+    for request, reason in results:
+        if reason is not None:
+            yield request.video, _why_lost(reason) if isinstance(reason, Exception) else reason
 
 
 def _why_lost(error: Exception) -> str:
     """Return the reason for a video whose worker gave no answer; UserError when no video could be answered."""
     if isinstance(error, TimeoutError):
         return "timeout"
-    if isinstance(error, OSError) and not isinstance(error, ProcessExpired):  # full disk, cache not writable
+    if isinstance(error, OSError):  # full disk, cache not writable
         raise UserError(f"extract cannot write its work cache: {error}; mend that and run again, nothing is lost")
     return "worker_died"
 
 
-def extract_video(request: Request) -> str | None:
-    """Answer one request (runs in a worker): write its rows and crops to the cache; return a reason if it cannot."""
-    try:
-        rows = [
-            {"frame": frame, "reason": reason, "crop": None}
-            if picture is None
-            else _attempt(frame, picture, request.recipe)
-            for frame, picture, reason in _pictures(request)
-        ]
-    except video.VideoError as error:
-        return error.reason
-    fields = [field for field in tables.FRAMES if field.name in ATTEMPT_COLUMNS]
-    schema = pa.schema([("frame", pa.int32()), ("reason", pa.string()), *fields, ("crop", pa.binary())])
-    answer = Path(request.store) / f"{sha256_of_text(*request.frames)}.parquet"
-    with whole_or_absent(answer) as part:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), part, compression="none")
-    return None
+def _usable_boxes(found: pd.DataFrame) -> dict[tuple[str, int], tuple[Any, ...]]:
+    """Return the boxes of each frame's usable faces."""
+    usable = found[(found.reason == "") & (found.unusable == "")]
+    columns = [usable[f"box_{side}"].tolist() for side in answers.SIDES]
+    boxes: dict[tuple[str, int], tuple[Any, ...]] = {}
+    for video, frame, *box in zip(usable.video, usable.frame, *columns, strict=True):
+        boxes[video, frame] = (*boxes.get((video, frame), ()), tuple(box))
+    return boxes
 
 
-def _pictures(request: Request) -> Iterator[tuple[int, np.ndarray | None, str]]:
-    """Yield (frame, picture or None, why none) for every wanted frame; VideoError where no frame can be had."""
-    if request.images:
-        answers = images.decode([Path(path) for path, _ in request.images], [sha256 for _, sha256 in request.images])
-        yield from ((frame, *answer) for frame, answer in zip(request.frames, answers, strict=True))
-        return
-    path = Path(request.path)
-    try:
-        if not path.is_file():
-            raise video.VideoError("missing", "the file is not there")
-        if path.stat().st_size != request.bytes or sha256_of_file(path) != request.sha256:
-            raise video.VideoError("changed_since_index", "size or content differ")
-    except OSError as error:
-        raise video.VideoError("unreadable", str(error.strerror)) from None
-    frame_of = dict(zip(request.pts, request.frames, strict=True))
-    for pts, picture, reason in video.decode(path, list(request.pts), list(request.key_pts)):
-        yield frame_of[pts], picture, reason
+def _without_box(found: pd.DataFrame, wanted: Wanted, boxed: Wanted, original_of: Mapping[str, str]) -> pd.DataFrame:
+    """Return the rows of fakes' frames whose originals have no box for them; what was lost there is lost here."""
+    lost = found[found.reason.isin(LOST)].set_index(["video", "frame"]).reason.to_dict()
+    rows = [
+        {"video": video, "frame": frame, "reason": lost.get((original, frame), "no_box_of_original")}
+        for video, original in original_of.items()
+        for frame in sorted(set(wanted[video]) - set(boxed[video]))
+    ]
+    return _as_frame(pa.Table.from_pylist(rows, schema=_no_rows().schema))
 
 
-def _attempt(frame: int, picture: np.ndarray, recipe: Recipe) -> dict[str, Any]:
-    """Return the row of one decoded frame: the chosen face and its loose crop as PNG, or the reason for none."""
-    height, width = picture.shape[:2]
-    row: dict[str, Any] = {"frame": frame, "reason": "", "crop": None}
-    box = (0, 0, width, height)
-    if recipe.faces == "mtcnn":
-        found = faces.detect(picture, recipe.min_face, recipe.detection_side)
-        face, reason = faces.choose(found, recipe.min_face, recipe.min_probability)
-        row["faces"] = len(found)
-        if face is None:
-            return row | {"reason": reason, "probability": max((other.probability for other in found), default=None)}
-        box = face.box
-        row |= {"probability": face.probability, "landmarks": list(face.landmarks)}
-    area = (
-        faces.clip_to_frame(faces.square_around(box, recipe.margin), width, height) if recipe.faces == "mtcnn" else box
-    )
-    loose = picture[area[1] : area[1] + area[3], area[0] : area[0] + area[2]]
-    png = cv2.imencode(".png", cv2.cvtColor(loose, cv2.COLOR_RGB2BGR))[1].tobytes()
-    for side, value_of_box, value_of_crop in zip(("x", "y", "width", "height"), box, area, strict=True):
-        row |= {f"box_{side}": value_of_box, f"crop_{side}": value_of_crop}
-    return row | {"sharpness": faces.sharpness(loose), "bytes": len(png), "sha256": sha256_of_bytes(png), "crop": png}
+# --- assembling ------------------------------------------------------------------------------------------------------
 
 
-def read_crops(store: str, frames: Collection[int]) -> dict[int, bytes]:
-    """Return frame -> PNG of the crops of `frames` that the cache folder `store` holds."""
-    crops: dict[int, bytes] = {}
-    for answer in sorted(Path(store).glob("*.parquet")):
-        table = pq.read_table(answer, columns=["frame", "crop"], filters=[("frame", "in", list(frames))])
-        crops |= dict(zip(table["frame"].to_pylist(), table["crop"].to_pylist(), strict=True))
-    return crops
+def _assembled(frames: pd.DataFrame, found: pd.DataFrame, footage: Footage) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give each frame its chosen face and crop; return the frames, and all faces as rows of tables.FACES."""
+    place = ["video", "frame"]
+    frames = frames.astype({"video": "str"})
+    faces = found[found.face.notna()]
+    whole = found[(found.reason == "") & found.face.isna()].assign(chosen_by="")
+    usable = faces[(faces.reason == "") & (faces.unusable == "")]
+    chosen = usable.merge(_choices(usable, footage), on=[*place, "face"], validate="one_to_one")
+    searched = footage.recipe.faces != "none"
+    seen = pd.DataFrame({"faces": faces.groupby(place).size(), "best": faces.groupby(place).probability.max()})
+
+    columns = ["face", "chosen_by", "probability", "landmarks", "sharpness", "crops", "start", "bytes", "sha256"]
+    columns += [f"{kind}_{side}" for kind in ("box", "crop") for side in answers.SIDES]
+    frames = frames.merge(pd.concat([chosen, whole])[[*place, *columns]], on=place, how="left", validate="one_to_one")
+    frames = frames.merge(seen.reset_index(), on=place, how="left", validate="one_to_one")
+    looked_at = (frames.state != "untried") & ~frames.reason.isin(UNSEARCHED)
+    frames["faces"] = frames.faces.where(~looked_at, frames.faces.fillna(0)).astype("Int16") if searched else pd.NA
+    frames["probability"] = frames.probability.fillna(frames.best)
+    frames["chosen_by"] = frames.chosen_by.fillna("")
+    faces = faces.merge(frames[[*place, "key"]], on=place, validate="many_to_one")
+    return frames.drop(columns="best"), faces[tables.FACES.names]
+
+
+def _choices(usable: pd.DataFrame, footage: Footage) -> pd.DataFrame:
+    """Return video, frame, face, chosen_by: one row for each frame with usable faces."""
+    columns = ["video", "frame", "face", "chosen_by"]
+    several = usable.duplicated(["video", "frame"], keep=False)
+    crowded = usable.video.isin(usable.video[several])
+    # Most videos never show two faces at once.
+    parts = [usable[~crowded].assign(chosen_by="only")[columns]]
+    for video, part in usable[crowded].groupby("video"):
+        forged = footage.videos[str(video)].label == tables.FAKE
+        choice = face_choice.choose(part, forged=forged, clue=footage.clue_kind(str(video)))
+        parts.append(choice.assign(video=video)[columns])
+    return pd.concat(parts)
+
+
+def write_crops(folder: Path, kept: pd.DataFrame, tars: int, suffix: str) -> pd.DataFrame:
+    """Pack the crops of the frames `kept` into `tars` tars by hash of the video; all are written, also empty ones.
+
+    `kept` has key, video, frame and crops, start, bytes. Returns tar and offset for each row; `suffix` is that of the
+    members' names.
+    """
+    kept = kept.sort_values(["video", "frame"])
+    bucket = kept.video.map(lambda video: int(sha256_of_text(video)[:8], 16) % tars)
+    parts = []
+    for number in range(tars):
+        part = kept[bucket == number]
+        name = f"crops-{number:05d}.tar"
+        offsets = write_tar(folder / name, _members(part, suffix))
+        parts.append(pd.DataFrame({"tar": name, "offset": pd.array(offsets, dtype="Int64")}, index=part.index))
+    return pd.concat(parts)
+
+
+def _members(part: pd.DataFrame, suffix: str) -> Iterable[tuple[str, bytes]]:
+    crops = answers.read_crops(zip(part.crops, part.start.astype(int), part.bytes.astype(int), strict=True))
+    return ((f"{key}{suffix}", crop) for key, crop in zip(part.key, crops, strict=True))

@@ -1,30 +1,41 @@
-"""Find the face in a frame with MTCNN (Zhang et al., 2016, as shipped in facenet-pytorch) and cut it out.
+"""Find faces in a frame with MTCNN, and say which of them are usable.
 
-The detector's boxes move by up to 6e-5 pixels with threads, batch size and processor features. So it runs on one
-thread and one frame, and what it says is rounded (boxes and landmarks to whole pixels, probabilities to three digits)
-before anything uses it.
+The detector's boxes move by up to 6e-5 pixels with threads, batch size and processor features. So on the CPU it runs
+on one thread and one frame, and what it says is rounded (boxes and landmarks to whole pixels, probabilities to three
+digits) before anything uses it.
 """
 
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from pipeline import machine
+
+if TYPE_CHECKING:
+    from pipeline.mtcnn import Found
+
+Box = tuple[int, int, int, int]  # x, y, width, height, pixels of the upright frame
+
 # MTCNN's first network sees 12 pixels; below 20 it finds little but noise.
 SMALLEST_DETECTABLE = 20
+
+# The smallest square that is looked at, as a multiple of the smallest face: it finds faces from 0.75 of its side on.
+WINDOW = 1.25
 
 
 @dataclass(frozen=True)
 class Face:
-    """A detected face in pixels of the frame it was found in.
+    """A face in pixels of the frame it was found in.
 
-    `box` is x, y, width, height; `landmarks` are x, y of left eye, right eye, nose, left and right mouth corner.
+    `landmarks` are x, y of left eye, right eye, nose, left and right mouth corner, as seen in the picture.
     """
 
-    box: tuple[int, int, int, int]
+    box: Box
     landmarks: tuple[int, ...]
     probability: float
 
@@ -34,97 +45,75 @@ def detector_version() -> str:
     return f"mtcnn of facenet-pytorch {version('facenet-pytorch')}, torch {version('torch')}, opencv {cv2.__version__}"
 
 
-@lru_cache(maxsize=4)
-def _mtcnn(smallest: int) -> Any:
-    import torch
-    from facenet_pytorch import MTCNN
-
-    torch.set_num_threads(1)
-    return MTCNN(keep_all=True, device="cpu", min_face_size=smallest)
-
-
-def detect(picture: np.ndarray, min_face: int, detection_side: int) -> list[Face]:
-    """Return the faces in `picture` (RGB uint8 (height, width, 3)), most probable first, in its own pixels.
+def detect(pictures: Sequence[np.ndarray], min_face: int, detection_side: int) -> list[list[Face]]:
+    """Return the faces in each of `pictures` (RGB uint8 (height, width, 3)), most probable first, in its own pixels.
 
     A picture whose longer side exceeds `detection_side` pixels is scaled down to it for the search, so that
     `min_face` pixels may become too few to find: then the smallest detectable size is searched for.
+    On the CPU pictures are searched one by one; on a GPU those of equal size together, so that it must hold them all.
     """
-    height, width = picture.shape[:2]
+    device = machine.device()
+    batches: dict[Hashable, list[int]] = defaultdict(list)
+    for place, picture in enumerate(pictures):
+        batches[place if device == "cpu" else picture.shape].append(place)
+    found: dict[int, list[Face]] = {}
+    for places in batches.values():
+        batch = [pictures[place] for place in places]
+        found |= zip(places, detect_batch(batch, min_face, detection_side, device), strict=True)
+    return [found[place] for place in range(len(pictures))]
+
+
+def detect_batch(pictures: Sequence[np.ndarray], min_face: int, detection_side: int, device: str) -> list[list[Face]]:
+    """Return what `detect` does, for pictures of one size, in one batch on `device` (cpu or cuda)."""
+    from pipeline import mtcnn
+
+    height, width = pictures[0].shape[:2]
     scale = min(1.0, detection_side / max(height, width))
-    small = picture
+    smaller = pictures
     if scale < 1:
-        size = (round(width * scale), round(height * scale))
-        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    smallest = max(SMALLEST_DETECTABLE, int(min_face * scale))
-    if min(small.shape[:2]) <= smallest:  # MTCNN raises on a picture that cannot hold the smallest face
+        size = (max(round(width * scale), 1), max(round(height * scale), 1))
+        smaller = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures]
+    shorter_side = min(smaller[0].shape[:2])
+    if shorter_side <= max(SMALLEST_DETECTABLE, int(min_face * scale)):  # no room for the smallest face
+        return [[] for _ in pictures]
+    window = min(max(SMALLEST_DETECTABLE, WINDOW * min_face * scale), shorter_side)
+    return [_by_probability(_faces(found)) for found in mtcnn.search(pictures, smaller, window, device)]
+
+
+def at_boxes(picture: np.ndarray, boxes: Sequence[Box]) -> list[Face]:
+    """Return for each of `boxes` in `picture` (RGB uint8 (height, width, 3)) how probable a face there is.
+
+    The boxes stay as they are; probability and landmarks are those of MTCNN's last network, which looks at the square
+    around each box. A box may reach beyond the picture.
+    """
+    if not boxes:
         return []
-    boxes, probabilities, landmarks = _mtcnn(smallest).detect(small, landmarks=True)
-    if boxes is None:
-        return []
-    to_frame = np.array([width / small.shape[1], height / small.shape[0]])
-    corners = np.rint(np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2) * to_frame).astype(int)
-    points = np.rint(np.asarray(landmarks, dtype=np.float64) * to_frame).astype(int)
+    from pipeline import mtcnn
+
+    corners = np.array([(x, y, x + width, y + height) for x, y, width, height in boxes], np.float32)
+    return _faces(mtcnn.confirm(picture, corners, machine.device()))
+
+
+def _faces(found: "Found") -> list[Face]:
+    """Return what the detector found, rounded, in its order."""
+    corners = np.rint(found.boxes).astype(int)
+    points = np.rint(found.landmarks).astype(int).reshape(-1, 10)
     return [
-        Face(
-            box=(int(x), int(y), int(right - x), int(bottom - y)),
-            landmarks=tuple(map(int, face_points.ravel())),
-            probability=round(float(probability), 3),
+        Face((x, y, right - x, bottom - y), tuple(landmarks), round(probability, 3))
+        for (x, y, right, bottom), landmarks, probability in zip(
+            corners.tolist(), points.tolist(), found.probabilities.tolist(), strict=True
         )
-        for ((x, y), (right, bottom)), probability, face_points in zip(corners, probabilities, points, strict=True)
     ]
 
 
-def choose(faces: list[Face], min_face: int, min_probability: float) -> tuple[Face | None, str]:
-    """Return the largest face that is probable and large enough and "", or None and the reason why there is none."""
-    if not faces:
-        return None, "no_face"
-    probable = [face for face in faces if face.probability >= min_probability]
-    if not probable:
-        return None, "improbable_face"
-    large = [face for face in probable if max(face.box[2:]) >= min_face]
-    if not large:
-        return None, "small_face"
-    return max(large, key=lambda face: (face.box[2] * face.box[3], face.probability, face.box)), ""
+def _by_probability(faces: list[Face]) -> list[Face]:
+    return sorted(faces, key=lambda face: (-face.probability, face.box))
 
 
-def square_around(box: tuple[int, int, int, int], margin: float) -> tuple[int, int, int]:
-    """Return x, y, side of the square centred on `box` with `margin` times its longer side added on each side."""
-    x, y, width, height = box
-    side = round(max(width, height) * (1 + 2 * margin))
-    return x + (width - side) // 2, y + (height - side) // 2, side
-
-
-def clip_to_frame(square: tuple[int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
-    """Return x, y, width, height of the part of `square` (x, y, side) that lies in a frame of width x height."""
-    x, y, side = square
-    left, top = max(x, 0), max(y, 0)
-    return left, top, min(x + side, width) - left, min(y + side, height) - top
-
-
-def sharpness(picture: np.ndarray) -> float:
-    """Return the variance of the Laplacian of the grey picture (Pech-Pacheco et al., 2000), two digits."""
-    return round(float(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_16S).astype(np.int64).var()), 2)
-
-
-def final_picture(
-    loose: np.ndarray, at: tuple[int, int], box: tuple[int, int, int, int], margin: float, size: int
-) -> np.ndarray:
-    """Cut the final square out of a loose crop and scale it.
-
-    `loose` is uint8 (height, width, 3) with its upper left corner at `at` of the frame; `box` is the face in pixels of
-    the frame. Where the square reaches beyond the frame, the edge pixels are repeated.
-    Returns uint8 (size, size, 3).
-    """
-    x, y, side = square_around(box, margin)
-    x, y = x - at[0], y - at[1]
-    left, top, width, height = clip_to_frame((x, y, side), loose.shape[1], loose.shape[0])
-    square = cv2.copyMakeBorder(
-        loose[top : top + height, left : left + width],
-        top - y,
-        side - height - (top - y),
-        left - x,
-        side - width - (left - x),
-        cv2.BORDER_REPLICATE,
-    )
-    shrinking = side > size
-    return cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC)
+def why_unusable(face: Face, min_face: int, min_probability: float) -> str:
+    """Return why a face does not count, improbable_face or small_face (longer side, in pixels), or ""."""
+    if face.probability < min_probability:
+        return "improbable_face"
+    if max(face.box[2:]) < min_face:
+        return "small_face"
+    return ""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from pipeline.errors import UserError
 def whole_or_absent(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; rename it into place at the end, or remove it on an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # By chance, not by process id: two machines that share a folder may well share an id.
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         yield part
         part.replace(path)

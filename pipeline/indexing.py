@@ -33,6 +33,7 @@ def index(tree: Tree, min_frames: int, run: Run, cache: Path, what: str) -> list
             row |= facts[job_of[row["video"]]]
         if row["mask"] in mask_of:
             row["mask_frames"] = facts[mask_of[row["mask"]]].get("frames")
+            row["mask_sha256"] = facts[mask_of[row["mask"]]].get("sha256")
         if row["status"] == "ok" and row["media"] == "video" and row["frames"] < min_frames:
             row |= {"status": "rejected", "reason": "too_short", "detail": f"{row['frames']} of {min_frames} frames"}
     return rows

@@ -17,11 +17,14 @@ import pandas as pd
 
 from pipeline.engines import Run
 from pipeline.files import sha256_of_bytes
+from pipeline.progress import track
 from pipeline.selection import LONGEST_KEY
 from pipeline.tables import SPLITS
 
 # Reasons that lie with the machine or the moment, not with the video: the same data would give other frames tomorrow.
 UNANSWERED = ["timeout", "missing", "changed_since_index", "unreadable"]
+# Rules whose breach does not stop the pipeline: extract has stopped already where it was told to.
+WARNINGS = ["quota_missed"]
 SHOWN = 5  # examples of a violation that are written out
 
 
@@ -160,7 +163,7 @@ def inspect_crops(frames: pd.DataFrame, folder: Path, run: Run) -> pd.DataFrame:
         for name in names
     ]
     rows: list[dict[str, str]] = []
-    for job, result in run(inspect_tar, jobs):
+    for job, result in track(run, inspect_tar, jobs, "check", "tar"):
         if isinstance(result, Exception):  # no tar, or one that breaks off
             result = [{"subject": row["key"], "problem": "undecodable"} for row in job["expected"]]
             result = result or [{"subject": Path(job["tar"]).name, "problem": "extra"}]
@@ -170,15 +173,16 @@ def inspect_crops(frames: pd.DataFrame, folder: Path, run: Run) -> pd.DataFrame:
 
 def inspect_tar(job: dict[str, Any]) -> list[dict[str, str]]:
     """Compare one tar with the rows expected in it (runs in a worker)."""
-    expected = {f"{row['key']}.png": row for row in job["expected"]}
+    expected = {row["key"]: row for row in job["expected"]}
     problems = dict.fromkeys(expected, "missing")
     path = Path(job["tar"])
     if path.exists():
         with tarfile.open(path) as tar:
             for member in tar:
                 content = tar.extractfile(member)
-                problems[member.name] = _problem(content.read() if content else b"", expected.get(member.name))
-    return [{"subject": name.removesuffix(".png"), "problem": problem} for name, problem in problems.items()]
+                key = member.name.partition(".")[0]  # a key holds no dot
+                problems[key] = _problem(content.read() if content else b"", expected.get(key))
+    return [{"subject": key, "problem": problem} for key, problem in problems.items()]
 
 
 def _problem(content: bytes, row: dict[str, Any] | None) -> str:

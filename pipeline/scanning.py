@@ -51,7 +51,7 @@ def facts_of(jobs: list[Job], run: Run, cache: Path, what: str) -> dict[Job, Fac
         stamps = {job: _stamp(job, version) for job in jobs}
         facts |= {job: found for job, stamp in stamps.items() if stamp and (found := known.get(stamp)) is not None}
         left = [job for job in stamps if job not in facts]
-        for job, result in track(twice(run)(scan, left), len(left), what):
+        for job, result in track(twice(run), scan, left, what):
             if isinstance(result, Exception):
                 why = f"no answer in {TIMEOUT_S:.0f} s" if isinstance(result, TimeoutError) else type(result).__name__
                 result = {"status": "rejected", "reason": "scan_failed", "detail": f"the scan died twice: {why}"}

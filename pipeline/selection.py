@@ -4,6 +4,7 @@ DFDC has millions of candidates: up to the ranks, names may be strings or catego
 """
 
 import hashlib
+from collections import Counter
 from urllib.parse import quote
 
 import numpy as np
@@ -16,6 +17,7 @@ from pipeline.files import sha256_of_text
 LONGEST_KEY = 95
 
 CELL = ["split", "label"]
+SHORTFALL = [*CELL, "method", "quota", "possible", "missing", "candidates", "tried", "failed", "good", "reasons"]
 
 
 def frame_indices(frames: int, every: int | None, count: int | None) -> np.ndarray:
@@ -85,31 +87,40 @@ def rank(frames: pd.DataFrame, seed: int) -> pd.DataFrame:
     alternate. So any first part of the order is spread over methods and videos as evenly as they allow. The rows
     themselves stay where they are.
     """
-    by_chance = np.argsort(_hashes(seed, frames.key), kind="stable")
-    turn = _count(frames.groupby("video").ngroup(), by_chance)
-    by_turn = by_chance[np.argsort(turn[by_chance], kind="stable")]
-    place = _count(frames.groupby([*CELL, "method"]).ngroup(), by_turn)
-    by_place = by_chance[np.argsort(place[by_chance], kind="stable")]
-    return frames.assign(turn=turn, rank=_count(frames.groupby(CELL).ngroup(), by_place))
+    return in_turns(frames, np.argsort(hashes(seed, frames.key), kind="stable"))
 
 
-def _hashes(seed: int, keys: pd.Series) -> np.ndarray:
-    """Return the SHA-256 of `seed` and each key as 32 bytes (dtype S32); files.sha256_of_text gives the same as digits.
+def in_turns(frames: pd.DataFrame, order: np.ndarray) -> pd.DataFrame:
+    """Return `frames` with `turn` and `rank` as in `rank`, with `order` (positions of the rows) in place of chance."""
+    turn = place_within(frames.groupby("video").ngroup(), order)
+    by_turn = order[np.argsort(turn[order], kind="stable")]
+    place = place_within(frames.groupby([*CELL, "method"]).ngroup(), by_turn)
+    by_place = order[np.argsort(place[order], kind="stable")]
+    return frames.assign(turn=turn, rank=place_within(frames.groupby(CELL).ngroup(), by_place))
 
-    Bytes sort as their digits do, in half the memory, and are made in half the time.
+
+def hashes(seed: int, names: pd.Series) -> np.ndarray:
+    """Return the SHA-256 of `seed` and each name as 32 bytes (dtype S32).
+
+    files.sha256_of_text gives the same as digits; bytes sort as those do, in half the memory, and take half the time.
     """
     # In portions: millions of Python strings at once would take more memory than the whole table.
-    portions = (keys.iloc[start : start + 100_000].tolist() for start in range(0, len(keys), 100_000))
-    hashes = (hashlib.sha256(f"{seed}\n{key}".encode()).digest() for portion in portions for key in portion)
-    return np.fromiter(hashes, dtype="S32", count=len(keys))
+    portions = (names.iloc[start : start + 100_000].tolist() for start in range(0, len(names), 100_000))
+    digests = (hashlib.sha256(f"{seed}\n{name}".encode()).digest() for portion in portions for name in portion)
+    return np.fromiter(digests, dtype="S32", count=len(names))
 
 
-def _count(group: pd.Series, order: np.ndarray) -> np.ndarray:
+def place_within(group: pd.Series | np.ndarray, order: np.ndarray) -> np.ndarray:
     """Return each row's place (int32, from 0) among the rows of its group when all rows are taken in `order`."""
-    members = group.to_numpy()[order]
+    members = np.asarray(group)[order]
     place = np.empty(len(order), dtype=np.int32)
-    place[order] = pd.Series(members).groupby(members).cumcount()
+    place[order] = _place_so_far(members)
     return place
+
+
+def _place_so_far(members: np.ndarray) -> np.ndarray:
+    """Return for each row how many rows before it are of the same group."""
+    return pd.Series(members).groupby(members).cumcount().to_numpy()
 
 
 def quotas(ranked: pd.DataFrame, rules: dict[str, int | str], min_per_video: dict[str, int]) -> pd.DataFrame:
@@ -135,14 +146,17 @@ def next_round(frames: pd.DataFrame, cells: pd.DataFrame) -> pd.Index:
     `frames` are ranked frames with a column `state`: untried, good or failed. A cell that lacks n good frames tries its
     next n in rank order; a video that lacks some of its guaranteed frames tries its own next ones as well.
     """
-    frames = _with_aims(frames, frames, cells)
-    good = frames.state == "good"
-    untried = frames[frames.state == "untried"]
-    lacking = frames.aim - good.groupby([frames.split, frames.label]).transform("sum")
-    lacking_of_video = frames.min_per_video - good.groupby(frames.video).transform("sum")
-    by_rank = untried.groupby(CELL).cumcount() < lacking[untried.index]
-    by_video = untried.groupby("video").cumcount() < lacking_of_video[untried.index]
-    return untried.index[by_rank | by_video]
+    cell, good = _cell_of(frames, cells), (frames.state == "good").to_numpy()
+    lacking = _aims(frames, cell, cells) - np.bincount(cell[good], minlength=len(cells))
+    rows = _by_rank(frames, (frames.state == "untried").to_numpy())
+    wanted = _place_so_far(cell[rows]) < lacking[cell[rows]]
+
+    guarantee = cells.min_per_video.to_numpy()
+    owed = np.flatnonzero(guarantee[cell[rows]] > 0)  # most often the test split alone
+    video, videos = pd.factorize(frames.video)
+    lacking_of_video = guarantee[cell[rows[owed]]] - np.bincount(video[good], minlength=len(videos))[video[rows[owed]]]
+    wanted[owed] |= _place_so_far(video[rows[owed]]) < lacking_of_video
+    return frames.index[rows[wanted]]
 
 
 def settle(frames: pd.DataFrame, cells: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
@@ -150,29 +164,70 @@ def settle(frames: pd.DataFrame, cells: pd.DataFrame) -> tuple[pd.Series, pd.Dat
 
     Kept are each video's guaranteed good frames, then good frames in rank order until the quota is full.
     """
-    good = _with_aims(frames[frames.state == "good"], frames, cells)
-    good["beyond"] = good.groupby("video").cumcount() >= good.min_per_video
-    good = good.sort_values(["beyond", "rank"])
-    kept = ~good.beyond | (good.groupby(CELL).cumcount() < good.aim)
-    status = frames.state.map({"untried": "unused", "failed": "failed", "good": "surplus"})
-    status[good.index[kept]] = "kept"
+    cell = _cell_of(frames, cells)
+    aims = _aims(frames, cell, cells)
+    good = _by_rank(frames, (frames.state == "good").to_numpy())
+    beyond = _place_so_far(pd.factorize(frames.video)[0][good]) >= cells.min_per_video.to_numpy()[cell[good]]
+    good = np.concatenate([good[~beyond], good[beyond]])  # the guaranteed first, each part in rank order
+    kept = (_place_so_far(cell[good]) < aims[cell[good]]) | (np.arange(len(good)) < np.sum(~beyond))
 
-    counts = status.groupby([frames.split, frames.label]).value_counts().unstack(fill_value=0)
-    counts = counts.reindex(columns=["kept", "surplus", "failed", "unused"], fill_value=0)
-    counts["tried"] = counts.kept + counts.surplus + counts.failed
-    filled = cells.drop(columns="quota").merge(_aims(frames, cells), on=[*CELL, "min_per_video"])
-    filled = filled.rename(columns={"aim": "quota"}).merge(counts.drop(columns="unused").reset_index(), on=CELL)
-    return status, filled
+    names = ["unused", "failed", "surplus", "kept"]
+    code = np.zeros(len(frames), dtype=np.int8)
+    code[(frames.state == "failed").to_numpy()] = 1
+    code[good] = np.where(kept, 3, 2)
+    status = pd.Series(pd.Categorical.from_codes(code, pd.Index(names)), index=frames.index).astype("str")
 
-
-def _with_aims(part: pd.DataFrame, frames: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return `part` of `frames` in rank order, each row with its cell's min_per_video and aim; the index stays."""
-    part = part.sort_values("rank", kind="stable")
-    return part.merge(_aims(frames, cells), on=CELL, how="left").set_axis(part.index)
+    counts = np.bincount(cell * len(names) + code, minlength=len(cells) * len(names)).reshape(-1, len(names))
+    filled = cells.assign(quota=aims, **dict(zip(names, counts.T.astype("int32"), strict=True)))
+    filled["tried"] = filled.failed + filled.surplus + filled.kept
+    return status, filled.drop(columns="unused")
 
 
-def _aims(frames: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return split, label, min_per_video and aim: the quota given how many frames are good or may still be."""
-    possible = (frames.state != "failed").groupby([frames.split, frames.label]).sum().rename("possible").reset_index()
-    cells = cells.merge(possible, on=CELL, how="left")
-    return cells.assign(aim=targets(cells, cells.possible))[[*CELL, "min_per_video", "aim"]]
+def shortfall(frames: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per method of each split and class whose quota is a number that cannot be reached any more.
+
+    `frames` are ranked frames with `state` (untried, good or failed) and `reason`. Columns are those of SHORTFALL:
+    quota, possible (frames that are good or may still be) and missing are of the class; candidates, tried, failed,
+    good and reasons, the most frequent first ("no_face 12, blurred_face 3"), of the method.
+    """
+    cell = _cell_of(frames, cells)
+    possible = _possible(frames, cell, cells)
+    numbers = pd.to_numeric(cells.rule, errors="coerce").to_numpy(float)
+    rows = []
+    for number in np.flatnonzero(possible < numbers):
+        of_class = cells.iloc[number][[*CELL, "quota"]].to_dict() | {"possible": possible[number]}
+        of_class["missing"] = of_class["quota"] - of_class["possible"]
+        for method, part in frames[cell == number].groupby("method", observed=True):
+            count = part.state.value_counts()
+            failed, good = count.get("failed", 0), count.get("good", 0)
+            of_method = {"method": method, "candidates": len(part), "tried": failed + good, "failed": failed}
+            reasons = Counter(part.reason[part.state == "failed"])
+            frequent = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+            told = ", ".join(f"{reason} {number}" for reason, number in frequent)
+            rows.append(of_class | of_method | {"good": good, "reasons": told})
+    return pd.DataFrame(rows, columns=SHORTFALL)
+
+
+def _cell_of(frames: pd.DataFrame, cells: pd.DataFrame) -> np.ndarray:
+    """Return the position of each frame's split and class among the rows of `cells`."""
+    split, splits = pd.factorize(frames.split)
+    label, labels = pd.factorize(frames.label)
+    number = {names: row for row, names in enumerate(zip(cells.split, cells.label, strict=True))}
+    table = np.array([[number.get((name, kind), -1) for kind in labels] for name in splits], dtype=np.int64)
+    return table.reshape(len(splits), len(labels))[split, label]
+
+
+def _by_rank(frames: pd.DataFrame, among: np.ndarray) -> np.ndarray:
+    """Return the positions of the frames that `among` marks, in rank order."""
+    rows = np.flatnonzero(among)
+    return rows[np.argsort(frames["rank"].to_numpy()[rows], kind="stable")]
+
+
+def _possible(frames: pd.DataFrame, cell: np.ndarray, cells: pd.DataFrame) -> np.ndarray:
+    """Return how many frames of each cell are good or may still be."""
+    return np.bincount(cell[(frames.state != "failed").to_numpy()], minlength=len(cells))
+
+
+def _aims(frames: pd.DataFrame, cell: np.ndarray, cells: pd.DataFrame) -> np.ndarray:
+    """Return the quota of each cell, given how many frames are good or may still be."""
+    return targets(cells, pd.Series(_possible(frames, cell, cells), index=cells.index)).to_numpy()

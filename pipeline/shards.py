@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from pipeline import faces, tars
+from pipeline import tars
+from pipeline.crops import encode, final_picture
 from pipeline.engines import Run
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_bytes, sha256_of_text
@@ -29,8 +30,8 @@ def write_shards(
 ) -> pd.DataFrame:
     """Write the shards of the kept `frames` (rows of tables.FRAMES with dataset) and return rows of tables.SAMPLES.
 
-    `crops` is the folder of the loose crops; `look` has size (pixels), margin (share of the face's longer side) and
-    jpeg_quality; `shards` the number of shards per split: all are written, also those that stay empty.
+    `crops` is the folder of the loose crops; `look` has size, alignment and margin, as crops.final_picture takes them,
+    and jpeg_quality; `shards` the number of shards per split: all are written, also those that stay empty.
     """
     frames = frames.assign(shard=shard_names(frames, shards))
     # Within a shard by hash, so that a plain sequential reader meets classes and videos mixed.
@@ -49,7 +50,7 @@ def write_shards(
         for name in names
     ]
     placed: list[dict[str, Any]] = []
-    for job, result in track(run(write_shard, jobs), len(jobs), "shard", unit="tar"):
+    for job, result in track(run, write_shard, jobs, "shard", "tar"):
         if isinstance(result, Exception):
             raise UserError(f"shard {job['name']} could not be written: {result or type(result).__name__}")
         placed += result
@@ -73,29 +74,28 @@ def write_shard(job: Job) -> list[dict[str, Any]]:
     return [picture | {"offset": offset} for picture, offset in zip(pictures, offsets[::2], strict=True)]
 
 
-def _final_jpg(row: dict[str, Any], crops: Path, look: dict[str, Any]) -> bytes:
-    png = tars.read_member(crops / row["tar"], int(row["offset"]), int(row["bytes"]))
-    loose = cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_COLOR)
+def _final_jpg(row: dict[str, Any], folder: Path, look: dict[str, Any]) -> bytes:
+    content = tars.read_member(folder / row["tar"], int(row["offset"]), int(row["bytes"]))
+    loose = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
     if loose is None:
-        raise ValueError(f"{crops / row['tar']} holds no picture at byte {row['offset']}; run check")
-    if row["faces"] is None or pd.isna(row["faces"]):  # no detector ran: the whole frame, squeezed into the square
-        picture = cv2.resize(loose, (look["size"], look["size"]), interpolation=cv2.INTER_AREA)
-    else:
-        box = (int(row["box_x"]), int(row["box_y"]), int(row["box_width"]), int(row["box_height"]))
-        picture = faces.final_picture(
-            loose, (int(row["crop_x"]), int(row["crop_y"])), box, look["margin"], look["size"]
-        )
-    settings = [cv2.IMWRITE_JPEG_QUALITY, look["jpeg_quality"]]
-    return bytes(cv2.imencode(".jpg", picture, settings)[1].tobytes())
+        raise ValueError(f"{folder / row['tar']} holds no picture at byte {row['offset']}; run check")
+    at = (int(row["crop_x"]), int(row["crop_y"]))
+    face = _face(row) or {"box": None, "landmarks": ()}
+    how = {name: look[name] for name in ("alignment", "margin", "size")}
+    return encode(final_picture(loose, at, face["box"], face["landmarks"], **how), look["jpeg_quality"])
+
+
+def _face(row: dict[str, Any]) -> dict[str, Any]:
+    """Return box, landmarks and chosen_by of the face; nothing where no detector ran: the crop is the whole frame."""
+    if pd.isna(row["box_x"]):
+        return {}
+    box = tuple(int(row[f"box_{side}"]) for side in ("x", "y", "width", "height"))
+    return {"box": box, "landmarks": [int(value) for value in row["landmarks"]], "chosen_by": row["chosen_by"]}
 
 
 def _description(row: dict[str, Any]) -> bytes:
     """Return the .json member: what a reader without our tables needs to know of the sample."""
     words = {name: row[name] for name in ("dataset", "video", "method", "split", "group")}
     numbers = {name: int(row[name]) for name in ("label", "frame", "pts")}
-    face = {}
-    if not pd.isna(row["faces"]):
-        face["box"] = [int(row[f"box_{side}"]) for side in ("x", "y", "width", "height")]
-        face["landmarks"] = [int(value) for value in row["landmarks"]]
     time = {"time_s": None if pd.isna(row["time_s"]) else row["time_s"]}  # images have none
-    return json.dumps(words | numbers | face | time, sort_keys=True).encode()
+    return json.dumps(words | numbers | _face(row) | time, sort_keys=True).encode()

@@ -15,6 +15,7 @@ TABLES = [
     ("Ranked candidates", tables.RANKED, "data/reduce/<dataset>/frames.parquet"),
     ("Quotas", tables.QUOTAS, "data/reduce/<dataset>/quotas.parquet"),
     ("Frames", tables.FRAMES, "data/extract/<dataset>/frames.parquet"),
+    ("Faces", tables.FACES, "data/extract/<dataset>/faces.parquet"),
     ("Filled quotas", tables.FILLED, "data/extract/<dataset>/quotas.parquet"),
     ("Samples", tables.SAMPLES, "data/shard/<dataset>/samples.parquet"),
     ("Shortcuts", tables.SHORTCUTS, "data/audit/shortcuts.parquet"),

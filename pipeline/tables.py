@@ -83,6 +83,7 @@ VIDEOS = pa.schema(
         _column(
             "mask_frames", pa.int32(), "exact number of frames of the mask; empty where it cannot be read", null=True
         ),
+        _column("mask_sha256", text, "SHA-256 of the mask's file; empty where it cannot be read", null=True),
         _column(
             "bytes", pa.int64(), "size of the file or of all images, bytes; empty where nothing was opened", null=True
         ),
@@ -222,16 +223,28 @@ QUOTAS = pa.schema(
     ]
 )
 
-FACE = [
-    _column("faces", pa.int16(), "faces found in the frame", null=True),
-    _column("probability", pa.float32(), "detector's probability of the chosen face, 3 digits", null=True),
+_BOX = [
     *[
-        _column(f"box_{side}", pa.int32(), f"{meaning} of the chosen face, pixels of the upright frame", null=True)
+        _column(f"box_{side}", pa.int32(), f"{meaning} of the face, pixels of the upright frame", null=True)
         for side, meaning in (("x", "left edge"), ("y", "upper edge"), ("width", "width"), ("height", "height"))
     ],
     _column(
         "landmarks", pa.list_(pa.int32()), "x, y of left eye, right eye, nose, left and right mouth corner", null=True
     ),
+]
+_PROBABILITY = _column("probability", pa.float32(), "detector's probability of the face, 3 digits", null=True)
+
+FACE = [
+    _column("faces", pa.int16(), "faces found in the frame; empty where no detector ran", null=True),
+    _column("face", pa.int16(), "number of the chosen face in faces.parquet", null=True),
+    _column(
+        "chosen_by",
+        name,
+        "why this face: only (the only usable one), track (the largest over the video), mask, original (what differs "
+        "from it), ambiguous_face (a fake with several usable faces and no clue: the largest); empty without a face",
+    ),
+    _PROBABILITY,
+    *_BOX,
 ]
 CROP = [
     *[
@@ -256,6 +269,24 @@ FRAMES = pa.schema(
         *FACE,
         *CROP,
         _column("recipe", name, "versions of decoder and detector that made the row; empty for unused frames"),
+    ]
+)
+
+FACES = pa.schema(
+    [
+        _KEY,
+        _column("face", pa.int16(), "number of the face in its frame, the most probable first, from 0"),
+        _PROBABILITY,
+        *_BOX,
+        _column("unusable", name, "improbable_face, small_face or blurred_face; empty for a usable face"),
+        _column("sharpness", pa.float32(), "variance of the Laplacian of its grey loose crop", null=True),
+        _column(
+            "evidence",
+            pa.float32(),
+            "of forgery, where a frame has several usable faces: share of the box that the mask marks, or mean "
+            "absolute difference from the original there, grey levels; 3 digits",
+            null=True,
+        ),
     ]
 )
 

@@ -112,7 +112,7 @@ def _reduce(item: Item) -> Facts:
 
 
 def _extract(item: Item) -> Facts:
-    columns = ["split", "label", "status", "reason", "faces", "probability", "sharpness", "tar", "offset"]
+    columns = ["split", "label", "status", "reason", "faces", "chosen_by", "probability", "sharpness", "tar", "offset"]
     boxes = [f"{kind}_{side}" for kind in ("box", "crop") for side in ("x", "y", "width", "height")]
     rows = _rows("extract", item.key, "frames", tables.FRAMES, _asked(item), columns + boxes)
     if not rows:
@@ -124,7 +124,7 @@ def _extract(item: Item) -> Facts:
             yield status, f"{number:,} ({why})" if why else number
     else:
         row = rows[0]
-        yield from ((what, row[what]) for what in ("status", "reason", "faces", "probability"))
+        yield from ((what, row[what]) for what in ("status", "reason", "faces", "chosen_by", "probability"))
         yield "face box", _box(row, "box")
         yield "crop", _box(row, "crop")
         yield from ((what, row[what]) for what in ("sharpness", "tar", "offset"))

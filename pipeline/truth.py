@@ -68,7 +68,7 @@ def _streams(usable: pd.DataFrame) -> Iterator[Row]:
         "note",
         "odd_pixels",
         usable[usable.sample_aspect.notna() & (usable.sample_aspect != "1:1")],
-        lambda row: f"a pixel is {row.sample_aspect} wide to high; the picture is used as it is stored",
+        lambda row: f"a pixel is {row.sample_aspect} wide to high; the picture is made square",
     )
     yield from _rows(
         "note",

@@ -1,15 +1,15 @@
-"""Packet scan and exact decode of video files, with PyAV.
+"""Open video files and scan their packets, with PyAV; pipeline.decoding makes pictures.
 
-Pixels depend on the decoder: `DECODER` names its versions and is stored with every frame made here. Files are taken
-for hostile: whatever a file holds, `scan` and `decode` answer, or raise VideoError. Neither guards against a file that
-takes for ever: they run in workers with a time limit.
+Pixels depend on the decoder: `DECODER` names its versions and is stored with every frame. Files are taken for hostile:
+whatever a file holds, `scan` answers, or raises VideoError. It does not guard against a file that takes for ever: it
+runs in workers with a time limit.
 """
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,30 +52,8 @@ class VideoError(Exception):
         self.detail = detail
 
 
-# --- scan ------------------------------------------------------------------------------------------------------------
-
-
-def scan(path: Path) -> dict[str, Any]:
-    """Read every packet of the first video stream and decode one frame.
-
-    Returns the columns of `tables.VIDEOS` from `container` to `key_frames`: the exact number of frames, all their time
-    stamps in presentation order, and the frames where decoding can start.
-    Raises VideoError for a file that is empty, unreadable, truncated, without video or without time stamps; OSError
-    for one that is not there.
-    """
-    if path.stat().st_size == 0:
-        raise VideoError("empty_file", "the file has 0 bytes")
-    with _opened(path) as (container, stream):
-        facts = _stream_facts(container, stream) | _packet_facts(container, stream)
-        frame, _ = next(_frames(container, stream, facts["pts"][0]), (None, False))
-        if frame is None:
-            unknown = f" (its picture has no size, or more than {MAX_PIXELS} pixels)" if facts["width"] == 0 else ""
-            raise VideoError("unreadable", f"no frame could be decoded{unknown}")
-        return facts | {"rotation": -int(frame.rotation) % 360}
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """Open a file and its first video stream, to be decoded in one thread; VideoError for what its content brings."""
     try:
         with _open(path) as container:
@@ -107,7 +85,89 @@ def _video_streams(container: Any) -> list[Any]:
     return streams
 
 
-def _stream_facts(container: Any, stream: Any) -> dict[str, Any]:
+def is_untimed(container: Any, stream: Any) -> bool:
+    """Say whether nothing in the file tells when its frames are shown, so that they can only be counted.
+
+    So it is with raw H.264 and HEVC, and with both in AVI where frames are stored out of order: FFmpeg then numbers
+    the packets as they are stored, and the pictures would carry each other's time stamps.
+    """
+    codec, kind = stream.codec_context, container.format.name
+    return codec.codec.canonical_name in ("h264", "hevc") and (
+        kind in ("h264", "hevc") or (kind == "avi" and bool(codec.has_b_frames))
+    )
+
+
+def packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield the packets from where the container stands to where it can be read; empty ones would end the decoding."""
+    try:
+        yield from (packet for packet in container.demux(stream) if packet.size)
+    except BAD_CONTENT:
+        return
+
+
+def frames(container: Any, stream: Any) -> Iterator[tuple[VideoFrame, bool]]:
+    """Yield every frame from where the container stands, as shown, each with whether it is or may be damaged.
+
+    A frame may be damaged if one before it is, up to the next key frame. After a packet that cannot be decoded nothing
+    comes up to the next key frame: it would be built on nothing.
+    """
+    damaged = False
+    for frame in _decoded(stream, packets(container, stream)):
+        damaged = frame.is_corrupt or (damaged and not frame.key_frame)
+        yield frame, damaged
+
+
+def _decoded(stream: Any, packets: Iterator[Any]) -> Iterator[VideoFrame]:
+    broken = False
+    for packet in packets:
+        if broken and not packet.is_keyframe:
+            continue
+        try:
+            frames = packet.decode()
+            broken = False
+        except BAD_CONTENT:
+            frames = drain(stream)
+            broken = True
+        yield from frames
+    yield from drain(stream)
+
+
+def drain(stream: Any) -> list[VideoFrame]:
+    """Return the frames that the decoder has ready, but kept for their order, and leave it empty."""
+    try:
+        return stream.codec_context.decode(None)
+    except BAD_CONTENT:
+        return []
+    finally:
+        stream.codec_context.flush_buffers()
+
+
+# --- scan ------------------------------------------------------------------------------------------------------------
+
+
+def scan(path: Path) -> dict[str, Any]:
+    """Read every packet of the first video stream and decode one frame; all frames where only that tells their number.
+
+    Returns the columns of `tables.VIDEOS` from `container` to `key_frames`: the exact number of frames, all their time
+    stamps in presentation order, and the frames where decoding can start. Frames without time stamps (`is_untimed`) are
+    numbered 0, 1, 2, ... as they are shown; `time_base`, `duration_s`, `bit_rate` and `frame_rate` are then None.
+    Raises VideoError for a file that is empty, unreadable, truncated, without video or with time stamps for some of its
+    frames only; OSError for one that is not there.
+    """
+    if path.stat().st_size == 0:
+        raise VideoError("empty_file", "the file has 0 bytes")
+    with opened(path) as (container, stream):
+        untimed = is_untimed(container, stream)
+        facts = _stream_facts(container, stream, untimed) | _packet_facts(container, stream, untimed)
+    with opened(path) as (container, stream):
+        first, _ = next(frames(container, stream), (None, False))
+    if first is None:
+        unknown = f" (its picture has no size, or more than {MAX_PIXELS} pixels)" if facts["width"] == 0 else ""
+        raise VideoError("unreadable", f"no frame could be decoded{unknown}")
+    return facts | (_counted_facts(path) if untimed else {}) | {"rotation": -int(first.rotation) % 360}
+
+
+def _stream_facts(container: Any, stream: Any, untimed: bool) -> dict[str, Any]:
     codec = stream.codec_context
     if not stream.time_base or stream.time_base < 0:
         raise VideoError("no_timestamps", "the stream has no unit of time")
@@ -122,8 +182,8 @@ def _stream_facts(container: Any, stream: Any) -> dict[str, Any]:
         "width": codec.width,
         "height": codec.height,
         "sample_aspect": f"{shape.numerator}:{shape.denominator}" if shape else None,
-        "frame_rate": float(stream.average_rate) if stream.average_rate else None,
-        "time_base": float(stream.time_base),
+        "frame_rate": float(stream.average_rate) if stream.average_rate and not untimed else None,
+        "time_base": None if untimed else float(stream.time_base),
         "color_space": _name(COLOR_SPACES, codec.colorspace),
         "color_range": _name(COLOR_RANGES, codec.color_range),
         "color_primaries": _name(COLOR_PRIMARIES, codec.color_primaries),
@@ -139,41 +199,55 @@ def _name(all_names: str, number: int) -> str:
     return names[number] if 0 <= number < len(names) else str(int(number))
 
 
-def _packet_facts(container: Any, stream: Any) -> dict[str, Any]:
-    times: list[tuple[int, int, bool]] = []  # pts, duration, key frame
+def _packet_facts(container: Any, stream: Any, untimed: bool) -> dict[str, Any]:
+    times, durations, keys = array("q"), array("q"), bytearray()  # a long video has hundreds of thousands
     # What the index of an MP4 lists after its edit list; the header counts also what that cuts away.
     listed, packets, size, encoder = len(stream.index_entries), 0, 0, None
     for packet in container.demux(stream):
         if packet.size == 0:
             continue
-        if packet.pts is None:
+        if packet.pts is None and not untimed:
             raise VideoError("no_timestamps", "packets carry no presentation time")
         if packets == 0:
             encoder = _x264_settings(bytes(packet)) or _x264_settings(stream.codec_context.extradata or b"")
         packets += 1
         size += packet.size
         if not packet.is_discard:  # an edit list hides the others: they are decoded, but never shown
-            times.append((packet.pts, max(0, packet.duration or 0), packet.is_keyframe))
+            times.append(packets if untimed else packet.pts)
+            durations.append(max(0, packet.duration or 0))
+            keys.append(packet.is_keyframe)
     if not times:
         raise VideoError("truncated", "the container opens, but holds no video packet")
     if listed > packets:
         raise VideoError("truncated", f"the container lists {listed} frames, {packets} are there")
-    times.sort()
-    pts = [time for time, _, _ in times]
+    order = np.argsort(np.asarray(times), kind="stable")
+    pts = np.asarray(times)[order].tolist()
     if len(set(pts)) < len(pts):
         raise VideoError("repeated_timestamps", "two frames carry the same presentation time")
-    key_frames = [index for index, (_, _, key) in enumerate(times) if key]
-    duration_s = float((times[-1][0] + times[-1][1] - pts[0]) * stream.time_base)
+    key_frames = np.flatnonzero(np.frombuffer(keys, np.uint8)[order]).tolist()
+    duration_s = None if untimed else float((pts[-1] + durations[order[-1]] - pts[0]) * stream.time_base)
     return {
         "duration_s": duration_s,
-        "bit_rate": round(size * 8 / duration_s) if duration_s > 0 else None,
+        "bit_rate": round(size * 8 / duration_s) if duration_s and duration_s > 0 else None,
         "encoder": encoder,
         "crf": _crf(encoder),
         "frames": len(pts),
-        "gop": max((after - key for key, after in pairwise([*key_frames, len(pts)])), default=None),
+        "gop": _longest_group(key_frames, len(pts)),
         "pts": pts,
         "key_frames": key_frames,
     }
+
+
+def _counted_facts(path: Path) -> dict[str, Any]:
+    """Decode all frames of an untimed file and number them as they are shown; counting can start at the first only."""
+    with opened(path) as (container, stream):
+        keys = [frame.key_frame for frame, _ in frames(container, stream)]
+    gop = _longest_group([number for number, key in enumerate(keys) if key], len(keys))
+    return {"frames": len(keys), "gop": gop, "pts": list(range(len(keys))), "key_frames": [0]}
+
+
+def _longest_group(key_frames: list[int], frames: int) -> int | None:
+    return max((after - key for key, after in pairwise([*key_frames, frames])), default=None)
 
 
 def _x264_settings(data: bytes) -> str | None:
@@ -188,101 +262,3 @@ def _crf(encoder: str | None) -> float | None:
     """Return the constant rate factor, if that is how x264 was told to spend its bits."""
     found = re.search(r" rc=crf .*\bcrf=(\d+(?:\.\d+)?)", encoder or "")
     return float(found[1]) if found else None
-
-
-# --- decode ----------------------------------------------------------------------------------------------------------
-
-
-def decode(path: Path, pts: list[int], key_pts: list[int]) -> Iterator[tuple[int, np.ndarray | None, str]]:
-    """Decode exactly the frames at the time stamps `pts`, in ascending order.
-
-    Starts at the last key frame before a wanted frame (`key_pts`: ascending time stamps of all key frames) and stops
-    after the last wanted one of the same key frame: what a frame's answer is depends on no other frame wanted.
-    Yields (pts, upright RGB picture uint8 (height, width, 3), "") or (pts, None, reason) with reason `corrupt_frame`
-    or `missing_frame`: every wanted frame once.
-    Raises VideoError when the file cannot be opened.
-    """
-
-    def start(wanted: int) -> int:
-        keys_before = bisect_right(key_pts, wanted)
-        # Where an edit list hides the first key frame, the seek finds it by itself.
-        return key_pts[keys_before - 1] if keys_before else min(pts)
-
-    with _opened(path) as (container, stream):
-        for key, wanted in groupby(sorted(pts), start):
-            yield from _answers(_frames(container, stream, key), wanted)
-
-
-def _answers(
-    frames: Iterator[tuple[VideoFrame, bool]], wanted: Iterable[int]
-) -> Iterator[tuple[int, np.ndarray | None, str]]:
-    """Pick the wanted frames, ascending, out of frames in presentation order."""
-    frame, damaged = next(frames, (None, False))
-    for time in wanted:
-        while frame is not None and (frame.pts is None or frame.pts < time):
-            frame, damaged = next(frames, (None, False))
-        if frame is None or frame.pts != time:
-            yield time, None, "missing_frame"
-        else:
-            picture = None if damaged else _upright_or_none(frame)
-            yield time, picture, "corrupt_frame" if picture is None else ""
-
-
-def _frames(container: Any, stream: Any, start: int) -> Iterator[tuple[VideoFrame, bool]]:
-    """Yield frames from the key frame at `start` on, each with whether it is damaged or built on one that is.
-
-    After a packet that cannot be decoded nothing comes up to the next key frame: it would be built on nothing.
-    """
-    damaged = False
-    for frame in _decoded(stream, _packets(container, stream, start)):
-        damaged = frame.is_corrupt or (damaged and not frame.key_frame)
-        yield frame, damaged
-
-
-def _packets(container: Any, stream: Any, start: int) -> Iterator[Any]:
-    """Yield the packets from `start` to where the container can be read; empty ones would end the decoding."""
-    try:
-        container.seek(start, stream=stream)
-        yield from (packet for packet in container.demux(stream) if packet.size)
-    except BAD_CONTENT:
-        return
-
-
-def _decoded(stream: Any, packets: Iterator[Any]) -> Iterator[VideoFrame]:
-    broken = False
-    for packet in packets:
-        if broken and not packet.is_keyframe:
-            continue
-        try:
-            frames = packet.decode()
-            broken = False
-        except BAD_CONTENT:
-            frames = _held_back(stream)
-            stream.codec_context.flush_buffers()
-            broken = True
-        yield from frames
-    yield from _held_back(stream)
-
-
-def _held_back(stream: Any) -> list[VideoFrame]:
-    """Return the frames that the decoder has ready, but kept for their order."""
-    try:
-        return stream.codec_context.decode(None)
-    except BAD_CONTENT:
-        return []
-
-
-def _upright_or_none(frame: VideoFrame) -> np.ndarray | None:
-    try:
-        return upright(frame)
-    except BAD_CONTENT:  # a pixel format, or a change of size, that cannot be converted
-        return None
-
-
-def upright(frame: VideoFrame) -> np.ndarray:
-    """Convert a decoded frame to RGB uint8 (height, width, 3), turned as its display matrix asks.
-
-    The colour matrix and range are those the frame is tagged with; untagged frames count as BT.601 limited.
-    """
-    picture = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(picture, k=round(frame.rotation / 90)))

@@ -55,7 +55,8 @@ def main() -> None:
     videos = assignments[assignments.status == "ok"]
     checked = quality.checked_tables(videos, steps, frames, filled, crops)
     outcomes = quality.validate(checked, quality.rules(knobs.min_found, knobs.max_imbalance))
-    broken = [outcome for outcome in outcomes if not outcome["passed"]]
+    missed = [outcome for outcome in outcomes if not outcome["passed"]]
+    broken = [outcome for outcome in missed if outcome["code"] not in quality.WARNINGS]
 
     verdict = {
         "dataset": key,
@@ -67,7 +68,7 @@ def main() -> None:
         "steps": {what: list(counts) for what, counts in steps.items()},
     }
     tables.write(
-        out / "findings.parquet", _findings(key, broken, frames), tables.FINDINGS, order=["severity", "code", "subject"]
+        out / "findings.parquet", _findings(key, missed, frames), tables.FINDINGS, order=["severity", "code", "subject"]
     )
     with whole_or_absent(out / "verdict.json") as part:
         part.write_text(json.dumps(verdict, indent=2) + "\n")
@@ -84,18 +85,18 @@ def _rows(path: Path) -> int:
     return int(pq.read_metadata(path).num_rows)
 
 
-def _findings(key: str, broken: list[dict[str, Any]], frames: Any) -> list[dict[str, str]]:
-    """Broken rules are errors; frames that were tried and failed are notes, one for each frame with its reason."""
+def _findings(key: str, missed: list[dict[str, Any]], frames: Any) -> list[dict[str, str]]:
+    """Broken rules; a note for each frame that was tried and failed, and for each fake whose face was a guess."""
     row = {"dataset": key, "stage": "check"}
-    errors = [
+    rules = [
         row
         | {
-            "severity": "error",
+            "severity": "warning" if outcome["code"] in quality.WARNINGS else "error",
             "code": outcome["code"],
             "subject": subject,
             "detail": f"{outcome['table']}: {outcome['expectation']}",
         }
-        for outcome in broken
+        for outcome in missed
         for subject in outcome["examples"] or [outcome["table"]]
     ]
     failed = frames[frames.status == "failed"]
@@ -103,7 +104,16 @@ def _findings(key: str, broken: list[dict[str, Any]], frames: Any) -> list[dict[
         row | {"severity": "note", "code": reason, "subject": frame, "detail": "decoded, not usable"}
         for frame, reason in zip(failed.key, failed.reason, strict=True)
     ]
-    return errors + notes
+    kept = frames[frames.status == "kept"]
+    guessed = kept[kept.chosen_by == "ambiguous_face"].video.value_counts()
+    counts = kept.video.value_counts()
+    notes += [
+        row
+        | {"severity": "note", "code": "ambiguous_face", "subject": video}
+        | {"detail": f"{number} of {counts[video]} kept frames show several faces; the largest was taken"}
+        for video, number in guessed.items()
+    ]
+    return rules + notes
 
 
 if __name__ == "__main__":

@@ -1,82 +1,82 @@
-"""extract: decode the chosen frames, find faces, keep loose crops, fill every quota. `python -m stages.extract KEY`."""
+"""extract: decode the chosen frames, find faces, keep loose crops, fill every quota. `python -m stages.extract KEY`.
 
+`python -m stages.extract KEY --shard i/n` does the part i (0 to n - 1) of the work for a cluster: see docs/cluster.md.
+"""
+
+import argparse
+import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
-from pydantic import Field
 
-from pipeline import extraction, machine, params, selection, tables
-from pipeline.engines import local_engine
+from pipeline import extraction, extraction_plan, params, selection, tables
+from pipeline.engines import engine
 from pipeline.errors import UserError, exit_on_user_error
-from pipeline.files import sha256_of_text
-from pipeline.tars import write_tar
-
-
-class Params(params.Section):
-    """The section `extract` of params.yaml."""
-
-    faces: Literal["mtcnn", "none"]
-    detection_side: int = Field(ge=120, le=4096)
-    min_face: int = Field(ge=20, le=2000)
-    min_probability: float = Field(ge=0, le=1)
-    margin: float = Field(ge=0, le=2)
-    tars: int = Field(ge=1, le=4096)
-    timeout: float = Field(gt=0)
+from pipeline.extraction_plan import Plan
 
 
 def main() -> None:
-    """Write data/extract/KEY: frames.parquet, quotas.parquet and the loose crops."""
-    key = params.dataset_key(sys.argv)
-    out = Path("data/extract") / key
-    knobs = params.load_section(Params, "extract", key)
-    root = params.load_dataset(key).root
-    if not root.is_dir():
-        raise UserError(f"datasets.{key}.root: there is no folder {root}; extract needs the raw videos that index saw")
-    index_columns = ["video", "media", "path", "images", "image_sha256", "bytes", "sha256", "pts", "key_frames"]
-    index = tables.read(Path("data/index") / key / "videos.parquet", tables.VIDEOS, index_columns).set_index("video")
-    group = tables.read(Path("data/split") / key / "videos.parquet", tables.ASSIGNMENTS).set_index("video").group
-    ranked = tables.read(Path("data/reduce") / key / "frames.parquet", tables.RANKED)
-    cells = tables.read(Path("data/reduce") / key / "quotas.parquet", tables.QUOTAS)
+    """Write data/extract/KEY: frames, faces and quotas as tables, and the loose crops; with --shard only the cache."""
+    parser = argparse.ArgumentParser(prog="python -m stages.extract")
+    parser.add_argument("key", metavar="KEY", help="key of the dataset in params.yaml")
+    parser.add_argument("--shard", metavar="i/n", type=_part, help="fill the work cache for part i (from 0) of n")
+    arguments = parser.parse_args(sys.argv[1:])
+    key = params.dataset_key([sys.argv[0], arguments.key])
+    plan = extraction_plan.load(key)
+    if plan.knobs.on_shortfall == "fail":  # before hours of work
+        _mind_shortfall(plan, plan.frames.assign(state="untried", reason=""), key)
+    with engine(plan.knobs.timeout) as run:
+        if arguments.shard is not None:
+            part, parts = arguments.shard
+            videos, frames = extraction.fill_cache(plan.frames, plan.cells, plan.footage, run, part, parts)
+            print(f"part {part} of {parts}: {frames:,} frames of {videos:,} videos are in the work cache")
+            return
+        tried, faces = extraction.extract(plan.frames, plan.cells, plan.footage, run)
+    _mind_shortfall(plan, tried, key)
+    _write(Path("data/extract") / key, plan, tried, faces, key)
 
-    recipe = extraction.Recipe(
-        **knobs.model_dump(include={"faces", "detection_side", "min_face", "min_probability", "margin"})
-    )
-    with local_engine(machine.workers(), knobs.timeout) as run:
-        cache = machine.cache_folder() / "extract"
-        tried, stores = extraction.extract(ranked, cells, index, root, recipe, cache, run)
-    tried["status"], filled = selection.settle(tried, cells)
+
+def _part(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not int(match[1]) < int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not i/n with i from 0 to n - 1")
+    return int(match[1]), int(match[2])
+
+
+def _mind_shortfall(plan: Plan, frames: pd.DataFrame, key: str) -> None:
+    """List the quotas that cannot be met, by split, class and method; UserError where that must stop the pipeline."""
+    short = selection.shortfall(frames, plan.cells)
+    for row in short.to_dict("records"):
+        print(
+            f"{key}: {row['split']} {tables.CLASSES[row['label']]} lacks {row['missing']} of {row['quota']} frames; "
+            f"of {row['method']} {row['candidates']} candidates, {row['tried']} tried, {row['good']} good"
+            f"{' (' + row['reasons'] + ')' if row['reasons'] else ''}",
+            file=sys.stderr,
+        )
+    if len(short) and plan.knobs.on_shortfall == "fail":
+        cells = ", ".join(dict.fromkeys(short.split + " " + short.label.map(tables.CLASSES)))
+        raise UserError(
+            f"{key}: the quota of {cells} cannot be met, as listed above; lower reduce.quota, take more candidates "
+            "(sample), or set extract.on_shortfall to warn"
+        )
+
+
+def _write(out: Path, plan: Plan, tried: pd.DataFrame, faces: pd.DataFrame, key: str) -> None:
+    group = tables.read(Path("data/split") / key / "videos.parquet", tables.ASSIGNMENTS).set_index("video").group
+    tried["status"], filled = selection.settle(tried, plan.cells)
     tried["group"] = tried.video.map(group)
     tried["recipe"] = ""
-    tried.loc[tried.status != "unused", "recipe"] = recipe.versions()  # once: it takes milliseconds
-    frames = _write_crops(out, tried, stores, knobs.tars)
-    if len(frames) != len(ranked):
-        raise AssertionError(f"extract: {len(ranked)} frames in, {len(frames)} out")
+    tried.loc[tried.status != "unused", "recipe"] = plan.footage.recipe.versions()  # once: it takes milliseconds
+    kept = tried[tried.status == "kept"]
+    suffix = ".png" if plan.knobs.crop_quality is None else ".jpg"
+    tried = tried.join(extraction.write_crops(out, kept, plan.knobs.tars, suffix))
+    tried.loc[tried.status != "kept", [field.name for field in tables.CROP]] = None
+    if len(tried) != len(plan.frames):
+        raise AssertionError(f"extract: {len(plan.frames)} frames in, {len(tried)} out")
     tables.write(out / "quotas.parquet", filled, tables.FILLED, order=["split", "label"])
-    tables.write(out / "frames.parquet", frames[tables.FRAMES.names], tables.FRAMES, order=["key"])
-
-
-def _write_crops(out: Path, frames: pd.DataFrame, stores: dict[str, str], tars: int) -> pd.DataFrame:
-    """Pack the kept crops into tars by hash of the video; return `frames` with tar and offset filled in."""
-    frames = frames.assign(tar=None, offset=pd.array([None] * len(frames), dtype="Int64"))
-    gone = frames.status != "kept"
-    frames.loc[gone, [field.name for field in tables.CROP]] = None
-    kept = frames[~gone].sort_values(["video", "frame"])
-    bucket = kept.video.map(lambda video: int(sha256_of_text(video)[:8], 16) % tars)
-
-    def members(part: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
-        for video, rows in part.groupby("video"):
-            crops = extraction.read_crops(stores[str(video)], rows.frame.tolist())
-            yield from ((f"{key}.png", crops[frame]) for key, frame in zip(rows.key, rows.frame, strict=True))
-
-    for number in range(tars):
-        part = kept[bucket == number]
-        name = f"crops-{number:05d}.tar"
-        frames.loc[part.index, "tar"] = name
-        frames.loc[part.index, "offset"] = write_tar(out / name, members(part))
-    return frames
+    tables.write(out / "faces.parquet", faces, tables.FACES, order=["key", "face"])
+    tables.write(out / "frames.parquet", tried[tables.FRAMES.names], tables.FRAMES, order=["key"])
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline import params, selection, tables
-from pipeline.errors import UserError, exit_on_user_error
+from pipeline import pairing, params, selection, tables
+from pipeline.errors import exit_on_user_error
 
-Quota = Annotated[int, Field(ge=1)] | Literal["smallest_class", "none"]
+Quota = Annotated[int, Field(ge=1, le=1_000_000_000)] | Literal["smallest_class", "none"]
 PerVideo = Annotated[int, Field(ge=0)]
 
 
@@ -34,6 +34,7 @@ class Params(params.Section):
 
     quota: Quotas
     min_per_video: Minimum
+    paired: bool
     seed: int
 
 
@@ -43,15 +44,12 @@ def main() -> None:
     out = Path("data/reduce") / key
     knobs = params.load_section(Params, "reduce", key)
     frames = tables.read(Path("data/flatten") / key / "frames.parquet", tables.FLAT, categories=True)
-    ranked = selection.rank(frames, knobs.seed)
+    if knobs.paired:
+        index = tables.read(Path("data/index") / key / "videos.parquet", tables.VIDEOS, ["video", "original"])
+        ranked = pairing.rank_pairs(frames, index.set_index("video").original, knobs.seed)
+    else:
+        ranked = selection.rank(frames, knobs.seed)
     quotas = selection.quotas(ranked, knobs.quota.model_dump(), knobs.min_per_video.model_dump())
-    short = quotas[quotas.quota > quotas.candidates]
-    if len(short):
-        cell = short.iloc[0]
-        raise UserError(
-            f"params.yaml: reduce.quota.{cell.split} asks for {cell.quota} frames per class, but {key} has only "
-            f"{cell.candidates} candidates of label {cell.label} there; lower the quota or sample.every"
-        )
     if len(ranked) != len(frames):
         raise AssertionError(f"reduce: {len(frames)} frames in, {len(ranked)} out")
     tables.write(out / "frames.parquet", ranked, tables.RANKED, order=["split", "label", "rank"])

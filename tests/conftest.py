@@ -37,10 +37,10 @@ def official() -> Path:
 
 
 @pytest.fixture
-def in_process() -> Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[tuple[Any, Any]]]:
+def in_process() -> Callable[..., Iterator[tuple[Any, Any]]]:
     """An engine without processes; exceptions become results, as in every engine."""
 
-    def run(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    def run(function: Callable[[Any], Any], jobs: Iterable[Any], watch: Any = None) -> Iterator[tuple[Any, Any]]:
         for job in jobs:
             try:
                 yield job, function(job)

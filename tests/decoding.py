@@ -5,16 +5,23 @@ from pathlib import Path
 import numpy as np
 
 from fabricated_videos import all_frames
-from pipeline import video
+from pipeline import decoding, video
+
+Answers = dict[int, tuple[np.ndarray | None, str]]
+
+
+def answers(path: Path, wanted: list[int]) -> Answers:
+    """Decode the time stamps `wanted` as extraction does, with the key frames of a scan: pts -> picture, reason."""
+    facts = video.scan(path)
+    got = list(decoding.decode(path, wanted, [facts["pts"][index] for index in facts["key_frames"]]))
+    assert sorted(pts for pts, _, _ in got) == sorted(wanted)
+    assert all((picture is None) == (reason in ("corrupt_frame", "missing_frame")) for _, picture, reason in got)
+    return {pts: (picture, reason) for pts, picture, reason in got}
 
 
 def decode(path: Path, wanted: list[int]) -> dict[int, np.ndarray | None]:
-    """Decode the time stamps `wanted` as extraction does, with the key frames of a scan; None for what failed."""
-    facts = video.scan(path)
-    answers = list(video.decode(path, wanted, [facts["pts"][index] for index in facts["key_frames"]]))
-    assert [pts for pts, _, _ in answers] == sorted(wanted)
-    assert all((picture is None) == (reason != "") for _, picture, reason in answers)
-    return {pts: picture for pts, picture, _ in answers}
+    """Decode the time stamps `wanted`; None for what failed."""
+    return {pts: picture for pts, (picture, _) in answers(path, wanted).items()}
 
 
 def assert_exact(path: Path, wanted: list[int]) -> None:

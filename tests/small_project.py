@@ -60,9 +60,21 @@ def run_stage(project: Path, stage: str, key: str = KEY, **environment: str) -> 
 
 def run_script(project: Path, stage: str, key: str = KEY) -> subprocess.CompletedProcess[str]:
     """Run `python -m stages.<stage> KEY` as its own process."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "VERIFRAME_WORKERS": "1", "VERIFRAME_CACHE": "cache"}
+    with script(project, stage, key) as process:
+        said, complained = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
+
+
+def script(project: Path, stage: str, key: str = KEY, **environment: str) -> "subprocess.Popen[str]":
+    """Start `python -m stages.<stage> KEY` as a process group of its own."""
+    variables = (
+        os.environ | {"PYTHONPATH": str(ROOT), "VERIFRAME_WORKERS": "1", "VERIFRAME_CACHE": "cache"} | environment
+    )
     command = [sys.executable, "-m", f"stages.{stage}", key]
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, cwd=project, env=variables, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -76,7 +88,7 @@ def refusal(project: Path, stage: str, key: str = KEY) -> str:
     with redirect_stderr(said), pytest.raises(SystemExit) as ended:
         exit_on_user_error(lambda: run_stage(project, stage, key))
     lines = [
-        line for line in said.getvalue().splitlines() if not line.startswith(("index", "extract", "shard"))
+        line for line in said.getvalue().splitlines() if not line.startswith(("index", "extract", "check", "shard"))
     ]  # progress
     assert ended.value.code == 1 and len(lines) == 1 and lines[0].startswith("error: "), lines
     return lines[0]

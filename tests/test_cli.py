@@ -19,7 +19,7 @@ def veriframe(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command() -> None:
     result = veriframe("--help")
     assert result.returncode == 0
-    assert all(command in result.stdout for command in ("synthesize", "doctor", "leaks", "trace"))
+    assert all(command in result.stdout for command in ("synthesize", "doctor", "leaks", "trace", "forecast", "cache"))
     assert "--from-clips" in veriframe("synthesize", "--help").stdout
 
 

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fabricated_videos import all_frames, write_video
-from pipeline import extraction, faces, selection, video
+from fabricated_videos import all_frames, picture, write_video
+from footage_of import MTCNN, WHOLE_FRAME, counting, extract, face, footage, index_row, plan
+from pipeline import answers, extraction, selection
+from pipeline.answers import Request
 from pipeline.engines import local_engine
 from pipeline.errors import UserError
-from pipeline.extraction import Recipe, Request
-from pipeline.files import sha256_of_bytes, sha256_of_file
 
-WHOLE_FRAME = Recipe(faces="none", detection_side=640, min_face=40, min_probability=0.9, margin=0.5)
 NAMES = ["a", "b", "victim"]
+Rows = list[dict[str, Any]]
 
 
 @pytest.fixture
@@ -29,118 +29,126 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "raw"
 
 
-def facts_of(root: Path) -> pd.DataFrame:
-    rows = []
-    for name in NAMES:
-        path = root / f"{name}.mp4"
-        facts = video.scan(path)
-        row = {
-            "video": name,
-            "media": "video",
-            "path": path.name,
-            "bytes": path.stat().st_size,
-            "sha256": sha256_of_file(path),
-        }
-        rows.append(row | {"pts": np.array(facts["pts"]), "key_frames": np.array(facts["key_frames"]), "facts": facts})
-    return pd.DataFrame(rows).set_index("video")
+@pytest.fixture
+def rows(root: Path) -> Rows:
+    return [index_row(root, f"{name}.mp4") for name in NAMES]
 
 
-def plan(videos: pd.DataFrame, quota: int | str = "none") -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rank every second frame of the videos, as one class of one split."""
-    table = pd.DataFrame({"video": videos.index, "split": "train", "label": 0, "method": "m", "pts": list(videos.pts)})
-    table["frames"], table["time_base"] = table.pts.map(len), 0.04
-    frames = selection.candidates(table, 2, None)
-    frames["key"] = frames.video + "__f" + frames.frame.astype(str)
-    ranked = selection.rank(frames, 0).reset_index(drop=True)
-    return ranked, selection.quotas(ranked, {"train": quota}, {"train": 0})
+def searching(monkeypatch: pytest.MonkeyPatch, find: Callable[[np.ndarray], list[Any]]) -> list[int]:
+    """Put `find` in place of the detector; return a list that grows by one entry per picture searched."""
+    searched: list[int] = []
+
+    def detect(pictures: list[np.ndarray], min_face: int, detection_side: int) -> list[list[Any]]:
+        searched.extend(1 for _ in pictures)
+        return [find(one) for one in pictures]
+
+    monkeypatch.setattr(answers.faces, "detect", detect)
+    monkeypatch.setattr(answers.faces, "detector_version", lambda: "a stand-in")
+    monkeypatch.setenv("VERIFRAME_DEVICE", "cpu")
+    return searched
 
 
-def counting(run: Any, counts: dict[str, int]) -> Any:
-    """Wrap an engine: how many frames it is asked for, per video."""
-
-    def counted(function: Callable[[Any], Any], jobs: Iterable[Request]) -> Iterator[tuple[Any, Any]]:
-        jobs = list(jobs)
-        for job in jobs:
-            counts[job.video] = counts.get(job.video, 0) + len(job.frames)
-        yield from run(function, jobs)
-
-    return counted
-
-
-def extract(
-    root: Path, videos: pd.DataFrame, run: Any, quota: int | str = "none", recipe: Recipe = WHOLE_FRAME
-) -> pd.DataFrame:
-    ranked, cells = plan(videos, quota)
-    frames, stores = extraction.extract(ranked, cells, videos, root, recipe, root.parent / "cache", run)
-    assert len(frames) == len(ranked) and frames.key.tolist() == ranked.key.tolist()
-    frames["status"], _ = selection.settle(frames, cells)
-    for name, rows in frames[frames.status == "kept"].groupby("video"):
-        crops = extraction.read_crops(stores[str(name)], rows.frame.tolist())
-        assert sorted(crops) == sorted(rows.frame)
-        assert [sha256_of_bytes(crops[frame]) for frame in rows.frame] == rows.sha256.tolist()
-    return frames
-
-
-def test_crops_are_the_frames_themselves(root: Path, in_process: Any) -> None:
-    videos = facts_of(root)
-    ranked, cells = plan(videos)
-    frames, stores = extraction.extract(ranked, cells, videos, root, WHOLE_FRAME, root.parent / "cache", in_process)
-    assert set(frames.state) == {"good"} and set(frames.reason) == {""}
+def test_crops_are_the_frames_themselves(root: Path, rows: Rows, in_process: Any) -> None:
+    frames = extract(footage(root, rows), rows, in_process)
+    assert set(frames.state) == {"good"} and set(frames.reason) == {""} and set(frames.chosen_by) == {""}
     for name in NAMES:
         whole = all_frames(root / f"{name}.mp4")
-        rows = frames[frames.video == name]
-        crops = extraction.read_crops(stores[name], rows.frame.tolist())
-        for row in rows.itertuples():
-            decoded = cv2.imdecode(np.frombuffer(crops[row.frame], np.uint8), cv2.IMREAD_COLOR)
+        of_video = frames[frames.video == name]
+        crops = answers.read_crops(zip(of_video.crops, of_video.start, of_video.bytes, strict=True))
+        for row, crop in zip(of_video.itertuples(), crops, strict=True):
+            decoded = cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR)
             assert np.array_equal(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), whole[row.pts])
             assert (row.crop_x, row.crop_y, row.crop_width, row.crop_height) == (0, 0, 64, 48)
-            assert row.faces is None and row.probability is None and row.bytes == len(crops[row.frame])
+            assert pd.isna(row.faces) and pd.isna(row.face) and pd.isna(row.probability)
 
 
-def test_a_second_run_finds_everything_in_the_cache(root: Path, in_process: Any) -> None:
-    videos = facts_of(root)
-    first = extract(root, videos, in_process)
+def test_crops_may_be_jpeg(root: Path, rows: Rows, in_process: Any) -> None:
+    png = extract(footage(root, rows), rows, in_process)
+    recipe = dataclasses.replace(WHOLE_FRAME, crop_quality=95)
+    jpeg = extract(footage(root, rows, recipe), rows, in_process)
+    assert jpeg.bytes.sum() < png.bytes.sum()
+    (crop,) = answers.read_crops([(jpeg.crops[0], jpeg.start[0], jpeg.bytes[0])])
+    assert crop.startswith(b"\xff\xd8\xff")
+
+
+# --- the work cache --------------------------------------------------------------------------------------------------
+
+
+def test_a_second_run_finds_everything_in_the_cache(root: Path, rows: Rows, in_process: Any) -> None:
+    first = extract(footage(root, rows), rows, in_process)
     for name in NAMES:
         (root / f"{name}.mp4").unlink()
     counts: dict[str, int] = {}
-    pd.testing.assert_frame_equal(first, extract(root, videos, counting(in_process, counts)))
+    pd.testing.assert_frame_equal(first, extract(footage(root, rows), rows, counting(in_process, counts)))
     assert counts == {}
 
 
-def test_a_larger_quota_decodes_only_what_is_new(root: Path, in_process: Any) -> None:
-    videos, counts = facts_of(root), {}
-    extract(root, videos, counting(in_process, counts), quota=6)
+def test_a_larger_quota_decodes_only_what_is_new(root: Path, rows: Rows, in_process: Any) -> None:
+    of, counts = footage(root, rows), {}
+    run = counting(in_process, counts)
+    extract(of, rows, run, quota=6)
     assert sum(counts.values()) == 6
-    frames = extract(root, videos, counting(in_process, counts), quota=10)
+    frames = extract(of, rows, run, quota=10)
     assert sum(counts.values()) == 10 and (frames.status == "kept").sum() == 10
-    pd.testing.assert_frame_equal(frames, extract(root, videos, counting(in_process, counts), quota=10))
-    assert sum(counts.values()) == 10
+    pd.testing.assert_frame_equal(frames, extract(of, rows, run, quota=10))
+    smaller = extract(of, rows, run, quota=6)  # back to the earlier branch
+    assert sum(counts.values()) == 10 and (smaller.status == "kept").sum() == 6
+    assert (smaller.state == "untried").sum() == len(smaller) - 6
 
 
-def test_a_video_more_costs_one_video(root: Path, in_process: Any) -> None:
-    videos, counts = facts_of(root), {}
-    extract(root, videos.loc[["a", "b"]], in_process)
-    extract(root, videos, counting(in_process, counts))
+def test_a_video_more_costs_one_video(root: Path, rows: Rows, in_process: Any) -> None:
+    counts: dict[str, int] = {}
+    extract(footage(root, rows[:2]), rows[:2], in_process)
+    extract(footage(root, rows), rows, counting(in_process, counts))
     assert counts == {"victim": 6}
 
 
-@pytest.mark.parametrize("change", [{"margin": 0.4}, {"min_face": 41}])
-def test_another_recipe_is_another_answer(root: Path, in_process: Any, change: dict[str, Any]) -> None:
-    videos, counts = facts_of(root), {}
-    extract(root, videos, in_process)
-    extract(root, videos, counting(in_process, counts), recipe=dataclasses.replace(WHOLE_FRAME, **change))
-    assert sum(counts.values()) == len(plan(videos)[0])
+@pytest.mark.parametrize("change", [{"margin": 0.4}, {"min_face": 41}, {"min_sharpness": 1.0}, {"crop_quality": 90}])
+def test_another_recipe_is_another_answer(root: Path, rows: Rows, in_process: Any, change: dict[str, Any]) -> None:
+    counts: dict[str, int] = {}
+    extract(footage(root, rows), rows, in_process)
+    extract(footage(root, rows, dataclasses.replace(WHOLE_FRAME, **change)), rows, counting(in_process, counts))
+    assert sum(counts.values()) == len(plan(rows)[0])
 
 
-def test_a_file_that_changed_or_went(root: Path, in_process: Any) -> None:
-    videos = facts_of(root)
+def test_a_half_written_answer_is_none(root: Path, rows: Rows, in_process: Any) -> None:
+    """Killed after the crops were in place and before the table was."""
+    of, counts = footage(root, rows), {}
+    first = extract(of, rows, in_process)
+    (answer,) = Path(of.store("b")).glob("*.parquet")
+    answer.unlink()
+    pd.testing.assert_frame_equal(first, extract(of, rows, counting(in_process, counts)))
+    assert counts == {"b": 6}
+
+
+def test_the_parts_of_a_cluster_fill_the_cache(root: Path, rows: Rows, in_process: Any) -> None:
+    of, counts = footage(root, rows), {}
+    ranked, cells = plan(rows, quota=10)
+    run = counting(in_process, counts)
+    done = [extraction.fill_cache(ranked, cells, of, run, part, 3) for part in range(3)]
+    assert sum(videos for videos, _ in done) == 3
+    assert sum(frames for _, frames in done) == sum(counts.values()) == 11  # the quota, and a tenth in reserve
+    filled = dict(counts)
+    frames = extract(of, rows, run, quota=10)
+    assert counts == filled and (frames.status == "kept").sum() == 10
+    elsewhere = dataclasses.replace(of, cache=root.parent / "another")
+    pd.testing.assert_frame_equal(
+        frames.drop(columns=["crops", "start"]),
+        extract(elsewhere, rows, in_process, quota=10).drop(columns=["crops", "start"]),
+    )
+
+
+# --- frames that fail ------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_changed_or_went(root: Path, rows: Rows, in_process: Any) -> None:
     write_video(root / "a.mp4", 12, gop=4)
     content = bytearray((root / "b.mp4").read_bytes())
     content[-1] ^= 1  # same length
     (root / "b.mp4").write_bytes(content)
     (root / "victim.mp4").unlink()
-    frames = extract(root, videos, in_process)
-    assert {name: set(rows.reason) for name, rows in frames.groupby("video")} == {
+    frames = extract(footage(root, rows), rows, in_process)
+    assert {name: set(part.reason) for name, part in frames.groupby("video")} == {
         "a": {"changed_since_index"},
         "b": {"changed_since_index"},
         "victim": {"missing"},
@@ -148,40 +156,53 @@ def test_a_file_that_changed_or_went(root: Path, in_process: Any) -> None:
     assert set(frames.status) == {"failed"}
     # Nothing of it is remembered: the right file is taken as soon as it is back.
     write_video(root / "victim.mp4", 12, gop=4)
-    frames = extract(root, facts_of(root), in_process)
-    assert set(frames.status) == {"kept"}
+    rows = [index_row(root, f"{name}.mp4") for name in NAMES]
+    assert set(extract(footage(root, rows), rows, in_process).status) == {"kept"}
 
 
 def test_frames_that_fail_are_replaced_by_the_next_in_rank(
-    root: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch
+    root: Path, rows: Rows, in_process: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def detect(picture: np.ndarray, min_face: int, detection_side: int) -> list[faces.Face]:
+    def find(one: np.ndarray) -> list[Any]:
         """A face in every third picture only, as its content decides."""
-        if int(picture.astype(np.int64).sum()) % 3:
-            return []
-        return [faces.Face(box=(10, 5, 30, 40), landmarks=tuple(range(10)), probability=0.95)]
+        return [] if int(one.astype(np.int64).sum()) % 3 else [face(10, 5, 30, 40)]
 
-    monkeypatch.setattr(extraction.faces, "detect", detect)
-    monkeypatch.setattr(extraction.faces, "detector_version", lambda: "a stand-in")
-    recipe = dataclasses.replace(WHOLE_FRAME, faces="mtcnn", margin=0.25)
-    videos = facts_of(root)
-    frames = extract(root, videos, in_process, quota=3, recipe=recipe).sort_values("rank")
+    searching(monkeypatch, find)
+    recipe = dataclasses.replace(MTCNN, margin=0.25)
+    frames = extract(footage(root, rows, recipe), rows, in_process, quota=3).sort_values("rank")
     usable = [
         int(all_frames(root / f"{row.video}.mp4")[row.pts].astype(np.int64).sum()) % 3 == 0
         for row in frames.itertuples()
     ]
     assert 3 <= sum(usable) < len(usable)
     kept = frames[frames.status == "kept"]
-    assert kept.key.tolist() == frames.key[usable].tolist()[:3]
+    assert kept.key.tolist() == frames.key[usable].tolist()[:3] and set(kept.chosen_by) == {"only"}
     failed = frames[frames.status == "failed"]
     assert set(failed.reason) == {"no_face"} and set(failed.faces) == {0} and failed.sha256.isna().all()
     for row in kept.itertuples():
         assert (row.box_x, row.box_y, row.box_width, row.box_height) == (10, 5, 30, 40)
         # 40 pixels and a quarter of it on each side make 60; the frame is 64 x 48.
         assert (row.crop_x, row.crop_y, row.crop_width, row.crop_height) == (0, 0, 55, 48)
-        assert (row.faces, round(row.probability, 3), list(row.landmarks)) == (1, 0.95, list(range(10)))
+        assert (row.faces, row.face, round(row.probability, 3), list(row.landmarks)) == (1, 0, 0.95, list(range(10)))
     untried = frames[frames.status == "unused"]
-    assert (untried.reason == "").all() and untried["rank"].min() > kept["rank"].max()
+    assert (untried.reason == "").all() and untried["rank"].min() > kept["rank"].max() and untried.faces.isna().all()
+
+
+def test_every_face_is_kept_as_a_row_and_the_best_of_the_useless_gives_the_reason(
+    root: Path, rows: Rows, in_process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [face(2, 2, 42, 42, 0.99), face(20, 2, 10, 10, 0.97), face(30, 30, 41, 12, 0.5)]
+    searching(monkeypatch, lambda one: found)
+    ranked, cells = plan(rows[:1])
+    recipe = dataclasses.replace(MTCNN, min_sharpness=1e9)
+    for sharpness, reason in ((0, ""), (1e9, "blurred_face")):
+        of = footage(root, rows[:1], dataclasses.replace(recipe, min_sharpness=sharpness))
+        frames, faces = extraction.extract(ranked, cells, of, in_process)
+        assert set(frames.reason) == {reason} and set(frames.faces) == {3}
+        assert len(faces) == 3 * len(frames)
+        verdicts = faces.groupby("face").unusable.unique().map(list).tolist()
+        assert verdicts == [[reason], ["small_face"], ["improbable_face"]]
+        assert (faces.sharpness.notna() == (faces.face == 0)).all()
 
 
 def test_faces_are_cut_out_of_real_footage(clips: Path, tmp_path: Path, in_process: Any) -> None:
@@ -190,8 +211,8 @@ def test_faces_are_cut_out_of_real_footage(clips: Path, tmp_path: Path, in_proce
     write_video(tmp_path / "raw/a.mp4", pixels=talking)
     write_video(tmp_path / "raw/b.mp4", 3, size=(400, 300))
     write_video(tmp_path / "raw/victim.mp4", 3, size=(32, 32))
-    videos = facts_of(tmp_path / "raw")
-    frames = extract(tmp_path / "raw", videos, in_process, recipe=dataclasses.replace(WHOLE_FRAME, faces="mtcnn"))
+    rows = [index_row(tmp_path / "raw", f"{name}.mp4") for name in NAMES]
+    frames = extract(footage(tmp_path / "raw", rows, MTCNN), rows, in_process)
     person, empty, tiny = (frames[frames.video == name] for name in NAMES)
     assert set(person.status) == {"kept"} and (person.faces >= 1).all() and (person.probability >= 0.9).all()
     for row in person.itertuples():
@@ -202,6 +223,163 @@ def test_faces_are_cut_out_of_real_footage(clips: Path, tmp_path: Path, in_proce
     assert set(tiny.reason) == {"no_face"} and set(tiny.status) == {"failed"}
 
 
+def test_batches_for_a_gpu_give_the_same(
+    root: Path, rows: Rows, in_process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(one: np.ndarray) -> list[Any]:
+        return [] if int(one.astype(np.int64).sum()) % 3 else [face(10, 5, 30, 40)]
+
+    searching(monkeypatch, find)
+    one_by_one = extract(footage(root, rows, MTCNN), rows, in_process)
+    monkeypatch.setattr(answers.machine, "device", lambda: "cuda")
+    monkeypatch.setattr(answers, "BATCH_BYTES", 64 * 48 * 3 * 2)  # two pictures at a time
+    of = footage(root, rows, MTCNN)
+    assert "cuda" in of.recipe.versions()
+    pd.testing.assert_frame_equal(
+        one_by_one.drop(columns=["crops", "start"]), extract(of, rows, in_process).drop(columns=["crops", "start"])
+    )
+
+
+# --- which face ------------------------------------------------------------------------------------------------------
+
+
+def two_people(one: np.ndarray) -> list[Any]:
+    return [face(4, 6), face(36, 6, 22, 26)]
+
+
+def forged(tmp_path: Path, at: slice, **clue: Any) -> Rows:
+    """An original, a fake that differs from it in the columns `at`, and its mask."""
+    root = tmp_path / "raw"
+    pixels = [picture(number, 64, 48) for number in range(8)]
+    swapped = [one.copy() for one in pixels]
+    marks = [np.zeros_like(one) for one in pixels]
+    for one, mark in zip(swapped, marks, strict=True):
+        one[8:30, at] = 255 - one[8:30, at]
+        mark[8:30, at] = 255
+    write_video(root / "original.mp4", pixels=pixels)
+    write_video(root / "fake.mp4", pixels=swapped)
+    write_video(root / "mask.mp4", pixels=marks)
+    mask = index_row(root, "mask.mp4")
+    known = {"mask": "mask.mp4", "mask_frames": 8, "mask_sha256": mask["sha256"], "original": "original"}
+    fake = index_row(root, "fake.mp4", label=1, **{name: known[name] for name in known if name.split("_")[0] in clue})
+    return [index_row(root, "original.mp4"), fake]
+
+
+@pytest.mark.parametrize("clue", ["mask", "original"])
+@pytest.mark.parametrize(("at", "left"), [(slice(4, 24), 4), (slice(36, 58), 36)])
+def test_the_forged_of_two_faces_is_taken(
+    tmp_path: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch, clue: str, at: slice, left: int
+) -> None:
+    searching(monkeypatch, two_people)
+    rows = forged(tmp_path, at, **{clue: True})
+    recipe = dataclasses.replace(MTCNN, min_face=20)
+    frames = extract(footage(tmp_path / "raw", rows, recipe), rows, in_process)
+    fakes, reals = frames[frames.label == 1], frames[frames.label == 0]
+    assert set(fakes.chosen_by) == {clue} and set(fakes.box_x) == {left}
+    assert set(reals.chosen_by) == {"track"} and set(reals.box_x) == {36}  # the larger one
+
+
+def test_a_fake_with_two_faces_and_no_clue_is_flagged(
+    tmp_path: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searching(monkeypatch, two_people)
+    rows = forged(tmp_path, slice(4, 24))
+    frames = extract(footage(tmp_path / "raw", rows, dataclasses.replace(MTCNN, min_face=20)), rows, in_process)
+    fakes = frames[frames.label == 1]
+    assert set(fakes.chosen_by) == {"ambiguous_face"} and set(fakes.status) == {"kept"} and set(fakes.box_x) == {36}
+
+
+def test_a_mask_that_changed_loses_the_fake(tmp_path: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    searching(monkeypatch, two_people)
+    rows = forged(tmp_path, slice(4, 24), mask=True)
+    write_video(tmp_path / "raw/mask.mp4", 8)
+    frames = extract(footage(tmp_path / "raw", rows, dataclasses.replace(MTCNN, min_face=20)), rows, in_process)
+    assert set(frames.reason[frames.label == 1]) == {"changed_since_index"} and set(
+        frames.reason[frames.label == 0]
+    ) == {""}
+
+
+# --- boxes of the original -------------------------------------------------------------------------------------------
+
+
+def boxed(monkeypatch: pytest.MonkeyPatch, probability: float = 0.95) -> None:
+    """Put a stand-in in place of the check whether a face is at a box."""
+
+    def at_boxes(one: np.ndarray, boxes: Any) -> list[Any]:
+        return [face(*box, probability) for box in boxes]
+
+    monkeypatch.setattr(answers.faces, "at_boxes", at_boxes)
+
+
+def test_fakes_take_the_boxes_of_their_original(
+    tmp_path: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the original is searched, at the frames that it or the fake wants; where it has no face, neither has one."""
+
+    def find(one: np.ndarray) -> list[Any]:
+        return [] if np.abs(one.astype(int) - picture(4, 64, 48)).mean() < 4 else [face(int(one[0, 0, 2]) % 30, 6)]
+
+    searched = searching(monkeypatch, find)
+    boxed(monkeypatch)
+    rows = forged(tmp_path, slice(4, 24), original=True)
+    of = footage(tmp_path / "raw", rows, dataclasses.replace(MTCNN, min_face=20), from_original=True)
+    frames = extract(of, rows, in_process).set_index(["video", "frame"])
+    assert len(searched) == 4
+    original, fake = frames.loc["original"], frames.loc["fake"]
+    assert original.reason.to_dict() == {0: "", 2: "", 4: "no_face", 6: ""}
+    assert fake.reason.to_dict() == {0: "", 2: "", 4: "no_box_of_original", 6: ""}
+    sides = [f"{kind}_{side}" for kind in ("box", "crop") for side in ("x", "y", "width", "height")]
+    there = [0, 2, 6]
+    assert original.loc[there, sides].equals(fake.loc[there, sides])
+    assert original.box_x[there].nunique() > 1
+    # Warm: nothing is asked for again.
+    counts: dict[str, int] = {}
+    extract(of, rows, counting(in_process, counts))
+    assert counts == {}
+
+
+def test_a_face_that_is_not_at_the_box(tmp_path: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    searching(monkeypatch, lambda one: [face(10, 6)])
+    boxed(monkeypatch, probability=0.2)
+    rows = forged(tmp_path, slice(4, 24), original=True)
+    of = footage(tmp_path / "raw", rows, dataclasses.replace(MTCNN, min_face=20), from_original=True)
+    frames = extract(of, rows, in_process)
+    assert set(frames.reason[frames.label == 1]) == {"face_not_at_box"}
+
+
+def test_an_original_that_lies_elsewhere_or_has_another_size(
+    tmp_path: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such fakes are searched by themselves; one that does not say what shape its pixels have is not such a one."""
+    searched = searching(monkeypatch, lambda one: [face(10, 6)])
+    boxed(monkeypatch)
+    rows = forged(tmp_path, slice(4, 24), original=True)
+    silent = rows[1] | {"video": "silent", "sample_aspect": None}
+    rows[0]["sample_aspect"] = "1:1"
+    write_video(tmp_path / "raw/large.mp4", 8, size=(128, 96))
+    rows[1]["original"] = "?/elsewhere.mp4"
+    rows.append(index_row(tmp_path / "raw", "large.mp4", label=1, original="original"))
+    of = footage(tmp_path / "raw", rows, dataclasses.replace(MTCNN, min_face=20), from_original=True)
+    frames = extract(of, rows, in_process)
+    assert set(frames.reason) == {""} and len(searched) == len(frames)
+    extract(
+        dataclasses.replace(of, videos={**of.videos, "silent": footage(tmp_path / "raw", [silent]).videos["silent"]}),
+        [*rows, silent],
+        in_process,
+    )
+    assert len(searched) == len(frames)
+
+
+def test_what_the_machine_lost_of_the_original_is_lost_of_the_fake(
+    tmp_path: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searching(monkeypatch, lambda one: [face(10, 6)])
+    rows = forged(tmp_path, slice(4, 24), original=True)
+    (tmp_path / "raw/original.mp4").unlink()
+    of = footage(tmp_path / "raw", rows, dataclasses.replace(MTCNN, min_face=20), from_original=True)
+    assert set(extract(of, rows, in_process).reason) == {"missing"}
+
+
 # --- workers that die ------------------------------------------------------------------------------------------------
 
 
@@ -209,17 +387,19 @@ def kills_one_and_trips_over_another(request: Request) -> str | None:
     time.sleep(0.3)  # see test_engines.py
     if request.video == "victim":
         os.kill(os.getpid(), signal.SIGKILL)
-    tripped = Path(request.path + ".tripped")
+    tripped = Path(request.source.path + ".tripped")
     if request.video == "b" and not tripped.exists():
         tripped.touch()
         os._exit(3)
-    return extraction.extract_video(request)
+    return answers.extract_video(request)
 
 
-def test_a_worker_that_dies_loses_one_video_after_a_second_try(root: Path) -> None:
+def test_a_worker_that_dies_loses_one_video_after_a_second_try(root: Path, rows: Rows) -> None:
     with local_engine(1) as run:
-        frames = extract(root, facts_of(root), lambda _, jobs: run(kills_one_and_trips_over_another, jobs))
-    assert {name: set(rows.reason) for name, rows in frames.groupby("video")} == {
+        frames = extract(
+            footage(root, rows), rows, lambda _, jobs, watch=None: run(kills_one_and_trips_over_another, jobs, watch)
+        )
+    assert {name: set(part.reason) for name, part in frames.groupby("video")} == {
         "a": {""},
         "b": {""},
         "victim": {"worker_died"},
@@ -228,22 +408,31 @@ def test_a_worker_that_dies_loses_one_video_after_a_second_try(root: Path) -> No
     assert set(frames.status[frames.video == "victim"]) == {"failed"}
 
 
-def test_a_video_that_hangs_is_given_up(root: Path) -> None:
-    def run(function: Callable[[Any], Any], jobs: Iterable[Request]) -> Iterator[tuple[Any, Any]]:
+def test_a_video_that_hangs_is_given_up(root: Path, rows: Rows) -> None:
+    def run(function: Callable[[Any], Any], jobs: Iterable[Request], watch: Any = None) -> Iterator[tuple[Any, Any]]:
         for job in jobs:
             yield job, TimeoutError() if job.video == "victim" else function(job)
 
-    frames = extract(root, facts_of(root), run)
-    assert {name: set(rows.reason) for name, rows in frames.groupby("video")} == {
+    frames = extract(footage(root, rows), rows, run)
+    assert {name: set(part.reason) for name, part in frames.groupby("video")} == {
         "a": {""},
         "b": {""},
         "victim": {"timeout"},
     }
 
 
-def test_a_work_cache_that_cannot_be_written_stops_with_a_message(root: Path) -> None:
-    def run(function: Callable[[Any], Any], jobs: Iterable[Request]) -> Iterator[tuple[Any, Any]]:
+def test_a_work_cache_that_cannot_be_written_stops_with_a_message(root: Path, rows: Rows) -> None:
+    def run(function: Callable[[Any], Any], jobs: Iterable[Request], watch: Any = None) -> Iterator[tuple[Any, Any]]:
         yield from ((job, OSError(28, "No space left on device")) for job in jobs)
 
     with pytest.raises(UserError, match="No space left on device"):
-        extract(root, facts_of(root), run)
+        extract(footage(root, rows), rows, run)
+
+
+def test_the_first_round_is_what_is_asked_for_first(root: Path, rows: Rows, in_process: Any) -> None:
+    counts: dict[str, int] = {}
+    ranked, cells = plan(rows, quota=7)
+    first = extraction.first_round(ranked, cells)
+    extract(footage(root, rows), rows, counting(in_process, counts), quota=7)
+    assert {video: len(asked) for video, asked in first.items()} == counts
+    assert sum(counts.values()) == 7 == int(selection.targets(cells, cells.candidates).sum())

@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -25,10 +24,13 @@ def test_absent_after_an_error_and_the_old_one_stays(tmp_path: Path) -> None:
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_two_processes_do_not_share_the_part(tmp_path: Path) -> None:
-    with files.whole_or_absent(tmp_path / "file.txt") as part:
-        assert str(os.getpid()) in part.name
-        part.touch()
+def test_two_writers_do_not_share_the_part(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    with files.whole_or_absent(path) as one, files.whole_or_absent(path) as other:  # of one process, even
+        assert one != other and one.suffix == other.suffix == ".part"
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one" and list(tmp_path.iterdir()) == [path]  # the last to be renamed, whole
 
 
 def test_hashes(tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ import pytest
 from ruamel.yaml import YAML
 
 from import_graph import ROOT, files_behind
-from pipeline import quality, table_docs
+from pipeline import answers, quality, table_docs
 
 LIGHT = ["index", "split", "sample", "flatten", "reduce", "shard", "extract", "check"]
 LAYOUTS = "pipeline/datasets"
 HEAVY = [
     "torch",
+    "ray",
     "torchvision",
     "timm",
     "sklearn",
@@ -212,7 +213,7 @@ def dict_values(path: str, wanted: str) -> list[ast.AST]:
 
 def test_the_document_of_findings_names_every_code() -> None:
     scan = codes_in("pipeline/video.py") | {"unreadable"}
-    frames = codes_in("pipeline/video.py", "_answers") - codes_in("pipeline/video.py") | {"unreadable"}
+    check = {word for code in dict_values("stages/check.py", "code") for word in words_in(code)} - {"code"}
     recognised = {call.args[0].value for call in calls("pipeline/recognition.py", "_rejected")}
     given = {
         "index": scan
@@ -224,11 +225,13 @@ def test_the_document_of_findings_names_every_code() -> None:
         | {"duplicate_content", "duplicate_content_other_label"},
         "doctor": {word for code in dict_values("pipeline/doctor.py", "code") for word in words_in(code)},
         "split": {"in_no_list", "leak"},
-        "extract": frames
+        "extract": codes_in("pipeline/decoding.py", "_decoded", "_judged")
         | codes_in("pipeline/images.py", "decode", "_checked")
-        | codes_in("pipeline/extraction.py", "extract_video", "_pictures", "_why_lost")
-        | codes_in("pipeline/faces.py", "choose"),
-        "check": {rule.code for rules in quality.rules(0.5, 1).values() for rule in rules},
+        | codes_in("pipeline/answers.py", "_why_no_face")
+        | set(answers.NEARLY_USABLE)
+        | codes_in("pipeline/extraction.py", "_why_lost")
+        | codes_in("pipeline/faces.py", "why_unusable"),
+        "check": {rule.code for rules in quality.rules(0.5, 1).values() for rule in rules} | check,
     }
     assert '"in_no_list"' in (ROOT / "stages/split.py").read_text()
     for path, code in (("truth", "duplicate_content"),):

@@ -139,7 +139,7 @@ def test_every_rejection_is_a_finding(celeb_tree: Path, in_process: Any) -> None
 
 
 def test_a_scan_that_dies_is_a_row(celeb_tree: Path) -> None:
-    def run(function: Callable[[Any], Any], jobs: Any) -> Any:
+    def run(function: Callable[[Any], Any], jobs: Any, watch: Any = None) -> Any:
         for job in jobs:
             yield job, MemoryError() if job.paths[0].endswith("id0_0000.mp4") else function(job)
 
@@ -151,7 +151,7 @@ def test_a_scan_that_dies_is_a_row(celeb_tree: Path) -> None:
 def test_a_scan_that_dies_once_is_tried_again(celeb_tree: Path) -> None:
     died = []
 
-    def run(function: Callable[[Any], Any], jobs: Any) -> Any:
+    def run(function: Callable[[Any], Any], jobs: Any, watch: Any = None) -> Any:
         for job in jobs:
             if job.paths[0].endswith("id0_0000.mp4") and not died:
                 died.append(job)
@@ -166,7 +166,7 @@ def test_only_new_and_changed_files_are_opened(tmp_path: Path, in_process: Any) 
     root = write_celeb_tree(tmp_path / "celeb", faults=False)
     opened: list[str] = []
 
-    def run(function: Callable[[Any], Any], jobs: Any) -> Any:
+    def run(function: Callable[[Any], Any], jobs: Any, watch: Any = None) -> Any:
         jobs = list(jobs)
         opened.extend(Path(job.paths[0]).name for job in jobs)
         return in_process(function, jobs)

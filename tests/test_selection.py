@@ -332,3 +332,69 @@ def test_nothing_is_tried_that_no_quota_wants() -> None:
     bad = set(ranked.key[ranked["rank"].isin([0, 3])])
     tried = fill(ranked, cells, bad)
     assert set(ranked["rank"][tried.state != "untried"]) == set(range(7))
+
+
+@given(trial=trials(), names=st.booleans())
+def test_a_round_does_not_depend_on_how_names_are_held(
+    trial: tuple[pd.DataFrame, pd.DataFrame, set[str]], names: bool
+) -> None:
+    ranked, cells, bad = trial
+    tried = fill(ranked, cells, bad)
+    half = tried.assign(state=tried.state.where(tried["rank"] % 2 == 0, "untried"))
+    kinds = dict.fromkeys(["video", "split", "method"], "category" if names else "str")
+    assert selection.next_round(half.astype(kinds), cells).tolist() == selection.next_round(half, cells).tolist()
+    status, filled = selection.settle(half.astype(kinds), cells)
+    expected, expected_filled = selection.settle(half, cells)
+    assert status.equals(expected) and filled.equals(expected_filled) and status.dtype == "str"
+
+
+# --- shortfalls ------------------------------------------------------------------------------------------------------
+
+
+@given(trial=trials())
+def test_a_shortfall_is_a_number_that_cannot_be_reached(trial: tuple[pd.DataFrame, pd.DataFrame, set[str]]) -> None:
+    ranked, cells, bad = trial
+    before = selection.shortfall(ranked.assign(state="untried", reason=""), cells)
+    frames = fill(ranked, cells, bad)
+    frames["reason"] = np.where(frames.state == "failed", "no_face", "")
+    after = selection.shortfall(frames, cells)
+    status, filled = selection.settle(frames, cells)
+
+    assert after.columns.tolist() == before.columns.tolist() == selection.SHORTFALL
+    missed = {
+        (cell.split, cell.label): int(cell.rule) - cell.kept
+        for cell in filled.itertuples()
+        if cell.rule.isdigit() and cell.kept < int(cell.rule)
+    }
+    assert {(row.split, row.label): row.missing for row in after.itertuples()} == missed
+    for row in after.itertuples():
+        here = (frames.split == row.split) & (frames.label == row.label)
+        of_method = here & (frames.method == row.method)
+        assert row.possible == (here & (status == "kept")).sum() == row.quota - row.missing
+        assert row.candidates == of_method.sum() == row.tried
+        assert (row.failed, row.good) == tuple(
+            (of_method & (frames.state == state)).sum() for state in ("failed", "good")
+        )
+        assert row.reasons == (f"no_face {row.failed}" if row.failed else "")
+    # What is told before the first frame is decoded is certain: it is still missing in the end.
+    assert {(row.split, row.label) for row in before.itertuples()} <= set(missed)
+    assert (before[["tried", "failed", "good"]] == 0).all(axis=None) and (before.reasons == "").all()
+    methods = frames[["split", "label", "method"]].drop_duplicates().itertuples(index=False)
+    assert set(after[["split", "label", "method"]].itertuples(index=False, name=None)) == {
+        (split, label, method) for split, label, method in methods if (split, label) in missed
+    }
+
+
+def test_reasons_are_told_the_most_frequent_first() -> None:
+    frames = pd.DataFrame({"key": [f"k{n}" for n in range(7)], "split": "val", "label": 1, "method": "swap"})
+    frames["video"] = "v"
+    cells = selection.quotas(frames, {"val": 9}, {"val": 0})
+    assert (cells.quota.item(), cells.candidates.item()) == (9, 7)  # what was asked for, not what there is
+    frames["rank"] = range(7)
+    frames["state"] = ["failed"] * 5 + ["good", "untried"]
+    frames["reason"] = ["small_face", "no_face", "corrupt_frame", "small_face", "no_face", "", ""]
+    (row,) = selection.shortfall(frames, cells).itertuples(index=False)
+    assert row.reasons == "no_face 2, small_face 2, corrupt_frame 1"
+    assert (row.quota, row.possible, row.missing) == (9, 2, 7)
+    assert (row.candidates, row.tried, row.failed, row.good) == (7, 6, 5, 1)
+    assert selection.next_round(frames, cells).tolist() == [6]

@@ -10,24 +10,26 @@ import webdataset
 
 from fabricated_videos import picture
 from pipeline import shards
+from pipeline.crops import Alignment, final_picture
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_bytes, sha256_of_file
 from pipeline.tars import read_member, write_tar
 from small_project import contents
 
-LOOK = {"size": 32, "margin": 0.25, "jpeg_quality": 95}
+LOOK = {"size": 32, "alignment": "margin", "margin": 0.25, "jpeg_quality": 95}
+LANDMARKS = [25, 20, 34, 19, 30, 25, 26, 30, 34, 30]
 COUNTS = {"train": 3, "val": 1, "test": 2}
 
 
-def kept_frames(folder: Path, videos: int, *, faces: int | None = 1) -> pd.DataFrame:
+def kept_frames(folder: Path, videos: int, *, found: bool = True, suffix: str = ".png") -> pd.DataFrame:
     """Write loose crops of 48 x 40 at (8, 4) of their frames, and return their rows; four frames a video."""
     rows, members = [], []
     for number in range(videos):
         split = ("train", "train", "val", "test")[number % 4]
         for frame in range(4):
-            png = cv2.imencode(".png", picture(number * 4 + frame, 48, 40))[1].tobytes()
+            crop = cv2.imencode(suffix, picture(number * 4 + frame, 48, 40))[1].tobytes()
             key = f"d__m__native__v{number}__f{frame:06d}"
-            members.append((f"{key}.png", png))
+            members.append((f"{key}{suffix}", crop))
             rows.append(
                 {
                     "key": key,
@@ -40,19 +42,20 @@ def kept_frames(folder: Path, videos: int, *, faces: int | None = 1) -> pd.DataF
                     "frame": frame,
                     "pts": frame * 512,
                     "time_s": frame / 25,
-                    "faces": faces,
-                    "box_x": 20,
-                    "box_y": 12,
-                    "box_width": 20,
-                    "box_height": 24,
-                    "landmarks": list(range(10)),
+                    "faces": 1 if found else None,
+                    "chosen_by": "track" if found else "",
+                    "box_x": 20 if found else None,
+                    "box_y": 12 if found else None,
+                    "box_width": 20 if found else None,
+                    "box_height": 24 if found else None,
+                    "landmarks": LANDMARKS if found else None,
                     "crop_x": 8,
                     "crop_y": 4,
                     "crop_width": 48,
                     "crop_height": 40,
                     "tar": "crops-00000.tar",
-                    "bytes": len(png),
-                    "sha256": sha256_of_bytes(png),
+                    "bytes": len(crop),
+                    "sha256": sha256_of_bytes(crop),
                 }
             )
     frames = pd.DataFrame(rows)
@@ -108,7 +111,8 @@ def test_webdataset_reads_them(written: tuple[Path, pd.DataFrame, pd.DataFrame])
             "pts": row.frame * 512,
             "time_s": row.frame / 25,
             "box": [20, 12, 20, 24],
-            "landmarks": list(range(10)),
+            "landmarks": LANDMARKS,
+            "chosen_by": "track",
         }
 
 
@@ -120,7 +124,7 @@ def test_samples_of_a_shard_are_mixed(written: tuple[Path, pd.DataFrame, pd.Data
 
 def test_the_face_is_in_the_middle(tmp_path: Path, in_process: Any) -> None:
     frames = kept_frames(tmp_path, 1)
-    look = {"size": 36, "margin": 0.25, "jpeg_quality": 100}
+    look = LOOK | {"size": 36, "jpeg_quality": 100}
     samples = shards.write_shards(frames, tmp_path, tmp_path / "out", look, COUNTS, in_process)
     row = samples[samples.frame == 0].iloc[0]
     jpg = read_member(tmp_path / "out" / row.shard, row.offset, row.bytes)
@@ -129,16 +133,45 @@ def test_the_face_is_in_the_middle(tmp_path: Path, in_process: Any) -> None:
     assert np.abs(got - picture(0, 48, 40)[2:38, 4:40].astype(int)).mean() < 3
 
 
-def test_whole_frames_are_squeezed(tmp_path: Path, in_process: Any) -> None:
-    frames = kept_frames(tmp_path, 4, faces=None)
-    samples = shards.write_shards(frames, tmp_path, tmp_path / "out", LOOK, COUNTS, in_process)
+def first_picture(samples: pd.DataFrame, out: Path) -> tuple[int, np.ndarray]:
+    """Return the number of the picture of the first sample and its final picture, BGR."""
     row = samples.iloc[0]
-    with (tmp_path / "out" / row.shard).open("rb") as file:
-        file.seek(row.offset)
-        got = cv2.imdecode(np.frombuffer(file.read(row.bytes), np.uint8), cv2.IMREAD_COLOR).astype(int)
+    jpg = read_member(out / row.shard, row.offset, row.bytes)
     number = int(row.video[-1]) * 4 + row.frame
+    return number, cv2.imdecode(np.frombuffer(jpg, np.uint8), cv2.IMREAD_COLOR).astype(int)
+
+
+@pytest.mark.parametrize("alignment", ["margin", "similarity", "none"])
+def test_whole_frames_are_squeezed(tmp_path: Path, in_process: Any, alignment: str) -> None:
+    frames = kept_frames(tmp_path, 4, found=False)
+    look = LOOK | {"alignment": alignment}
+    samples = shards.write_shards(frames, tmp_path, tmp_path / "out", look, COUNTS, in_process)
+    number, got = first_picture(samples, tmp_path / "out")
     expected = cv2.resize(picture(number, 48, 40), (32, 32), interpolation=cv2.INTER_AREA).astype(int)
     assert np.abs(got - expected).mean() < 8
+    described = read_member(tmp_path / "out" / samples.shard.iloc[0], int(samples.offset.iloc[0]), 10**6)
+    assert b'"box"' not in described and b'"chosen_by"' not in described
+
+
+@pytest.mark.parametrize("alignment", ["margin", "similarity", "none"])
+def test_the_alignment_is_that_of_the_final_picture(tmp_path: Path, in_process: Any, alignment: Alignment) -> None:
+    frames = kept_frames(tmp_path, 4)
+    look = {"size": 64, "alignment": alignment, "margin": 0.1, "jpeg_quality": 100}
+    samples = shards.write_shards(frames, tmp_path, tmp_path / "out", look, COUNTS, in_process)
+    number, got = first_picture(samples, tmp_path / "out")
+    loose = picture(number, 48, 40)
+    expected = final_picture(loose, (8, 4), (20, 12, 20, 24), LANDMARKS, alignment=alignment, margin=0.1, size=64)
+    assert np.abs(got - expected.astype(int)).mean() < 3
+
+
+def test_loose_crops_may_be_jpegs(tmp_path: Path, in_process: Any) -> None:
+    samples = shards.write_shards(
+        kept_frames(tmp_path, 4, suffix=".jpg"), tmp_path, tmp_path / "out", LOOK, COUNTS, in_process
+    )
+    number, got = first_picture(samples, tmp_path / "out")
+    loose = picture(number, 48, 40)
+    expected = final_picture(loose, (8, 4), (20, 12, 20, 24), LANDMARKS, alignment="margin", margin=0.25, size=32)
+    assert np.abs(got - expected.astype(int)).mean() < 10
 
 
 def test_the_order_of_rows_changes_no_byte(

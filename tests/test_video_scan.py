@@ -8,7 +8,7 @@ from av.stream import Disposition
 
 from decoding import SHAPES, assert_exact, decode
 from fabricated_videos import all_frames, picture, remux, write_video
-from pipeline import tables, video
+from pipeline import decoding, tables, video
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -144,12 +144,6 @@ def test_scan_tells_the_facts_of_every_trap(clips: Path) -> None:
         assert {key: facts[key] for key in expected} == expected, name
 
 
-def test_a_raw_stream_has_no_time_stamps(clips: Path) -> None:
-    with pytest.raises(video.VideoError) as caught:
-        video.scan(clips / "faces/office_720p.264")
-    assert caught.value.reason == "no_timestamps"
-
-
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
 def test_scan_reads_what_x264_was_told(tmp_path: Path, suffix: str) -> None:
     facts = video.scan(write_video(tmp_path / f"a.{suffix}", 30, gop=12))
@@ -237,4 +231,4 @@ def test_a_name_is_only_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.chdir(tmp_path)
     facts = video.scan(Path(name))
     assert facts["frames"] == 20
-    assert len(list(video.decode(Path(name), facts["pts"][:3], [0]))) == 3
+    assert len(list(decoding.decode(Path(name), facts["pts"][:3], [0]))) == 3

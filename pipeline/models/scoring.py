@@ -5,14 +5,15 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from pipeline import machine
 from pipeline.models import transforms
 from pipeline.models.transforms import Transform
 from pipeline.reading import Samples, batches
 
 
 def device() -> torch.device:
-    """Return the device to compute on: the GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the device to compute on: see VERIFRAME_DEVICE in pipeline.machine."""
+    return torch.device(machine.device())
 
 
 def logits(

@@ -15,6 +15,7 @@ import av
 import cv2
 import numpy as np
 
+from pipeline.decoding import upright
 from pipeline.engines import local_engine
 from pipeline.errors import UsageError, UserError
 from pipeline.files import sha256_of_text
@@ -22,7 +23,6 @@ from pipeline.progress import track
 from pipeline.synthetic.dataset import whole_folder
 from pipeline.synthetic.encoding import encode
 from pipeline.synthetic.swapping import Image, Points, fill_gaps, swap_face
-from pipeline.video import upright
 
 LONGER_SIDE = 640  # pixels; larger clips are scaled down to it
 RECORDING_FRAMES = 40  # about; a clip is cut into equal parts
@@ -70,11 +70,11 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
 
     Raises av.FFmpegError when the file does not open.
     """
-    for frame in islice(_decoded(path), start, stop):
-        yield _fitted(upright(frame))
+    for frame, sample_aspect in islice(_decoded(path), start, stop):
+        yield _fitted(upright(frame, sample_aspect))
 
 
-def _decoded(path: Path) -> Iterator[av.VideoFrame]:
+def _decoded(path: Path) -> Iterator[tuple[av.VideoFrame, Fraction | None]]:
     with av.open(str(path), metadata_errors="replace") as container:
         if not container.streams.video:
             return
@@ -87,8 +87,8 @@ def _decoded(path: Path) -> Iterator[av.VideoFrame]:
                 frames = packet.decode()
             except av.FFmpegError:  # a damaged packet costs its own frames only
                 continue
-            yield from frames
-        yield from stream.decode(None)
+            yield from ((frame, stream.sample_aspect_ratio) for frame in frames)
+        yield from ((frame, stream.sample_aspect_ratio) for frame in stream.decode(None))
 
 
 def _fitted(picture: Image) -> Image:
@@ -102,15 +102,16 @@ def _fitted(picture: Image) -> Image:
 
 def _survey(path: Path) -> Clip:
     """Decode a clip once and find the landmarks; raise UserError when there is nothing to decode."""
-    from pipeline.faces import choose, detect
+    from pipeline.faces import detect, why_unusable
 
     rows = []
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             rate = container.streams.video[0].average_rate if container.streams.video else None
         for index, picture in enumerate(read_frames(path)):
-            faces = detect(picture, MIN_FACE, LONGER_SIDE) if index % DETECT_EVERY == 0 else []
-            face, _ = choose(faces, MIN_FACE, MIN_PROBABILITY)
+            faces = detect([picture], MIN_FACE, LONGER_SIDE)[0] if index % DETECT_EVERY == 0 else []
+            usable = [face for face in faces if not why_unusable(face, MIN_FACE, MIN_PROBABILITY)]
+            face = max(usable, key=lambda face: face.box[2] * face.box[3], default=None)
             rows.append(np.full(10, np.nan) if face is None else np.array(face.landmarks, np.float64))
     except av.FFmpegError as error:
         raise UserError(f"{path.name}: not readable as video ({error.strerror})") from None
@@ -131,7 +132,7 @@ def write_from_clips(clips: Path, out: Path, seed: int, workers: int) -> list[st
     paths = _files(clips)
     persons = _persons(clips / "persons.csv")
     with whole_folder(out) as part, local_engine(workers) as run:
-        surveyed = dict(track(run(_survey, paths), len(paths), "find faces", "clip"))
+        surveyed = dict(track(run, _survey, paths, "find faces", "clip"))
         usable = [surveyed[path] for path in paths if isinstance(surveyed[path], Clip)]
         notes = [_left_out(path, surveyed[path]) for path in paths if not isinstance(surveyed[path], Clip)]
         notes += _faceless(usable)
@@ -143,7 +144,7 @@ def write_from_clips(clips: Path, out: Path, seed: int, workers: int) -> list[st
         for folder in ("Celeb-real", "YouTube-real", "Celeb-synthesis"):
             (part / folder).mkdir()
         jobs = [(part / path, target, donor) for path, (target, donor) in videos.items()]
-        for _, result in track(run(_write_video, jobs), len(jobs), "forge and encode"):
+        for _, result in track(run, _write_video, jobs, "forge and encode"):
             if isinstance(result, BaseException):
                 raise result
         (part / "List_of_testing_videos.txt").write_text("\n".join(tested))

@@ -47,7 +47,7 @@ def write_tree(tree: Tree, out: Path, workers: int) -> None:
         for path, content in tree.files.items():
             (part / path).write_bytes(content)
         jobs = [(part, video, tree.crf) for video in tree.videos]
-        for _, result in track(run(_write_video, jobs), len(jobs), f"synthesize {out.name}"):
+        for _, result in track(run, _write_video, jobs, f"synthesize {out.name}"):
             if isinstance(result, BaseException):
                 raise result
 

@@ -40,6 +40,30 @@ def test_a_failed_frame_is_a_note(project: Path) -> None:
     assert (note["severity"], note["code"], note["subject"]) == ("note", "no_face", frames.key[row])
 
 
+def test_a_guessed_face_is_a_note_for_its_video(project: Path) -> None:
+    path = project / f"data/extract/{KEY}/frames.parquet"
+    frames = tables.read(path, tables.FRAMES)
+    kept = frames[frames.status == "kept"]
+    video = kept.video.iloc[0]
+    frames.loc[kept.index[kept.video == video][:2], "chosen_by"] = "ambiguous_face"
+    tables.write(path, frames, tables.FRAMES, order=["key"])
+    run_stage(project, "check")
+    (note,) = findings(project).to_dict("records")
+    assert (note["severity"], note["code"], note["subject"]) == ("note", "ambiguous_face", video)
+    assert note["detail"].startswith(f"2 of {(kept.video == video).sum()} kept frames")
+
+
+def test_a_shortfall_that_extract_let_pass_is_a_warning(project: Path) -> None:
+    path = project / f"data/extract/{KEY}/quotas.parquet"
+    filled = tables.read(path, tables.FILLED)
+    filled.loc[0, "quota"] += 1
+    tables.write(path, filled, tables.FILLED, order=["split", "label"])
+    run_stage(project, "check")
+    (warning,) = findings(project).to_dict("records")
+    assert (warning["severity"], warning["code"]) == ("warning", "quota_missed")
+    assert verdict(project)["passed"] is True
+
+
 def drop_the_crops(project: Path) -> str:
     for path in (project / f"data/extract/{KEY}").glob("*.tar"):
         write_tar(path, [])

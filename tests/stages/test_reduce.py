@@ -41,6 +41,32 @@ def test_a_number_and_a_guarantee(project: Path, celeb_tree: Path) -> None:
     assert (train.rule.tolist(), train.quota.tolist(), train.min_per_video.tolist()) == (["7"] * 2, [7, 7], [2, 2])
 
 
+def test_a_number_beyond_the_candidates_stays_what_was_asked_for(project: Path, celeb_tree: Path) -> None:
+    """Whether that must stop the pipeline is for extract to say."""
+    write_params(project, celeb_tree, {"reduce.quota.train": 100_000})
+    run_stage(project, "reduce")
+    _, quotas = read(project)
+    train = quotas[quotas.split == "train"]
+    assert (train.quota == 100_000).all() and (train.candidates < 100_000).all()
+
+
+def test_pairs_are_ranked_together(project: Path, celeb_tree: Path, finished: Path) -> None:
+    write_params(project, celeb_tree, {"reduce.paired": True})
+    run_stage(project, "reduce")
+    ranked, quotas = read(project)
+    unpaired, quotas_unpaired = read(finished)
+    assert set(ranked.key) == set(unpaired.key) and quotas.equals(quotas_unpaired)
+
+    index = tables.read(project / f"data/index/{KEY}/videos.parquet", tables.VIDEOS, ["video", "original"])
+    ranked["moment"] = ranked.video.map(index.set_index("video").original).fillna(ranked.video)
+    ranked["moment"] += " " + ranked.frame.astype(str)
+    train = ranked[ranked.split == "train"]
+    quota = quotas.quota[quotas.split == "train"].min()
+    reals, fakes = (train[(train.label == label) & (train["rank"] < quota)] for label in (0, 1))
+    possible = set(reals.moment) & set(train.moment[train.label == 1])
+    assert len(possible) > 10 and possible <= set(fakes.moment)
+
+
 def test_another_seed_ranks_otherwise(project: Path, celeb_tree: Path, finished: Path) -> None:
     write_params(project, celeb_tree, {"reduce.by_dataset": {KEY: {"seed": 1}}})
     run_stage(project, "reduce")
@@ -50,8 +76,9 @@ def test_another_seed_ranks_otherwise(project: Path, celeb_tree: Path, finished:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"reduce.quota.train": 100_000}, "reduce.quota.train asks for 100000 frames per class, but tiny has only"),
         ({"reduce.quota.train": 0}, "reduce.quota.train"),
+        ({"reduce.quota.train": 10**12}, "Input should be less than or equal to 1000000000"),
+        ({"reduce.paired": "yes"}, "reduce.paired: Input should be a valid boolean"),
         ({"reduce.quota.train": -5}, "Input should be greater than or equal to 1 (got -5)"),
         ({"reduce.quota.test": "all"}, "Input should be 'smallest_class' or 'none' (got 'all')"),
         ({"reduce.quota.test": None}, "reduce.quota.test"),

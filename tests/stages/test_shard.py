@@ -48,10 +48,16 @@ def test_the_margin_of_this_dataset_counts(project: Path, celeb_tree: Path) -> N
         run_stage(project, "shard")
 
 
+def test_a_margin_that_counts_for_nothing(project: Path, celeb_tree: Path) -> None:
+    write_params(project, celeb_tree, {"shard.margin": 0.6, "shard.alignment": "none"})
+    run_stage(project, "shard")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"shard.size": 16}, "shard.size: Input should be greater than or equal to 32"),
+        ({"shard.alignment": "affine"}, "shard.alignment: Input should be 'none', 'margin' or 'similarity'"),
         ({"shard.jpeg_quality": 101}, "shard.jpeg_quality: Input should be less than or equal to 100"),
         (
             {"shard.shards": {"train": 1, "val": 0, "test": 1}},

@@ -1,0 +1,61 @@
+"""How large crops are, and what shard will make of them; measured on answers in the work cache."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow.compute as pc
+from pydantic import ConfigDict, Field
+
+from pipeline import answers, crops, params, tars
+
+Row = dict[str, Any]
+
+DESCRIPTION_BYTES = 1024  # of a sample's .json member in a shard, with its header
+
+
+class Picture(params.Section):
+    """What a forecast needs to know of the section `shard`."""
+
+    size: int = Field(ge=32, le=1024)
+    jpeg_quality: int = Field(ge=1, le=100)
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def of_answers(store: str, asked: int, look: Picture) -> Row:
+    """Return what the answers in a `store` of the work cache hold: frames `tried` and `usable`, and bytes.
+
+    At least the `asked` frames were tried: a video that is lost, or a frame without the box of its original, has no
+    answer. `stored_bytes` are those of the answers, `crop_bytes` and `picture_bytes` what the usable frames take in the
+    tars of extract and shard.
+    """
+    rows = answers.stored(store)
+    tried = max(len(pc.unique(rows["frame"])), asked)
+    rows = rows.filter(pc.is_valid(rows["start"])).select(["frame", "crops", "start", "bytes"]).to_pandas()
+    rows = rows.sort_values("bytes").drop_duplicates("frame", keep="last")  # of several faces mostly the largest counts
+    middle = rows[len(rows) // 2 :][:1]
+    pictures = map(
+        partial(_picture, look), answers.read_crops(zip(middle.crops, middle.start, middle.bytes, strict=True))
+    )
+    return {
+        "tried": tried,
+        "usable": len(rows),
+        "stored_bytes": sum(path.stat().st_size for path in Path(store).glob("[!.]*")),
+        "crop_bytes": sum(map(_in_tar, rows.bytes)),
+        "picture_bytes": len(rows) * sum(_in_tar(len(picture)) + DESCRIPTION_BYTES for picture in pictures),
+    }
+
+
+def _picture(look: Picture, crop: bytes) -> bytes:
+    """Return the picture that shard would make of a crop, about: the whole crop, not only the face."""
+    loose = cv2.cvtColor(np.asarray(cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
+    whole = (0, 0, loose.shape[1], loose.shape[0])
+    picture = crops.final_picture(loose, (0, 0), whole, (), alignment="none", margin=0, size=look.size)
+    return crops.encode(picture, look.jpeg_quality)
+
+
+def _in_tar(size: int) -> int:
+    return tars.HEADER + -(-size // tars.HEADER) * tars.HEADER
