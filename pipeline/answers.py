@@ -1,12 +1,13 @@
 """What the wanted frames of one video give: decode them, find the faces, cut them out, and keep the answer.
 
-This is what workers run: nothing here imports pandas, and torch only where faces are searched for.
+This is what workers run: nothing here imports pandas or pyarrow, and torch only where faces are searched for.
 
 An answer lies in the work cache, in the store of its video: `<name>.crops` holds the encoded crops one after the other,
-`<name>.parquet`, written last, one row per face, or per frame without a face. A video may have several answers, each
-for other frames.
+`<name>.json`, written last, a list of rows: one per face, or per frame without a face. A video may have several
+answers, each for other frames.
 """
 
+import json
 import os
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,32 +21,23 @@ from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline import crops, decoding, faces, images, machine, video
+from pipeline.errors import UserError
 from pipeline.faces import Box, Face
 from pipeline.files import sha256_of_bytes, sha256_of_file, sha256_of_text, whole_or_absent
 
 SIDES = ("x", "y", "width", "height")
-ANSWER = pa.schema(
-    [
-        ("frame", pa.int32()),
-        ("reason", pa.string()),  # why the frame is not usable; empty where it is
-        ("face", pa.int16()),  # empty where the frame holds none, or was not searched
-        ("probability", pa.float32()),
-        *[(f"box_{side}", pa.int32()) for side in SIDES],
-        ("landmarks", pa.list_(pa.int32())),
-        ("unusable", pa.string()),  # of the face
-        ("sharpness", pa.float32()),
-        ("evidence", pa.float32()),
-        *[(f"crop_{side}", pa.int32()) for side in SIDES],
-        ("start", pa.int64()),  # of the crop in the file of crops
-        ("bytes", pa.int64()),
-        ("sha256", pa.string()),
-    ]
-)
+# The columns of a row; one that has nothing to say is left out. The frame, and why it is not usable, else "". Of a face
+# its number in the frame, probability, box, landmarks, why it is unusable, sharpness, evidence of forgery. Of its crop,
+# or that of the whole frame, the area, the first byte in the file of crops, the length and the hash.
+COLUMNS = ["frame", "reason", "face", "probability", *(f"box_{side}" for side in SIDES), "landmarks", "unusable"]
+COLUMNS += ["sharpness", "evidence", *(f"crop_{side}" for side in SIDES), "start", "bytes", "sha256"]
+
+Row = dict[str, Any]
+
+# Reasons that speak of the machine or the moment, not of the video: nothing is remembered of them.
+LOST = ("missing", "changed_since_index", "unreadable")
 
 # What a frame's faces came to, from nearest to usable to furthest.
 NEARLY_USABLE = ("blurred_face", "small_face", "improbable_face")
@@ -117,10 +109,13 @@ class Request:
     store: str
 
 
+# The modules that decide an answer; tests/test_house.py holds them against what this one imports.
+MODULES = ("answers", "crops", "decoding", "faces", "images", "mtcnn", "video")
+
+
 def code() -> list[str]:
     """Return the hashes of the modules that decide an answer."""
-    modules = (__file__, crops.__file__, decoding.__file__, faces.__file__, images.__file__, video.__file__)
-    return [sha256_of_file(Path(module)) for module in modules]
+    return [sha256_of_file(Path(__file__).with_name(f"{module}.py")) for module in MODULES]
 
 
 # --- making an answer ------------------------------------------------------------------------------------------------
@@ -137,15 +132,16 @@ def extract_video(request: Request) -> str | None:
             rows = _rows(request, file)
     except video.VideoError as error:
         return error.reason
-    with whole_or_absent(answer.with_suffix(".parquet")) as part:
-        pq.write_table(pa.Table.from_pylist(rows, schema=ANSWER), part, compression="none")
-    return None
+    found = [{name: value for name, value in row.items() if value is not None} for row in rows]
+    with whole_or_absent(answer.with_suffix(".json")) as part:
+        part.write_text(json.dumps([row for row in found if row["reason"] not in LOST]))
+    return next((row["reason"] for row in rows if row["reason"] in LOST), None)
 
 
-def _rows(request: Request, file: BinaryIO) -> list[dict[str, Any]]:
+def _rows(request: Request, file: BinaryIO) -> list[Row]:
     """Return the rows of all wanted frames; their crops go to `file` one by one."""
-    rows: list[dict[str, Any]] = []
-    undecided: dict[int, list[dict[str, Any]]] = {}  # frame -> rows of its usable faces, where there are several
+    rows: list[Row] = []
+    undecided: dict[int, list[Row]] = {}  # frame -> rows of its usable faces, where there are several
     patches: dict[int, list[np.ndarray]] = {}
     sizes: dict[int, tuple[int, int]] = {}
     for frame, picture, reason, found in _searched(request):
@@ -157,7 +153,9 @@ def _rows(request: Request, file: BinaryIO) -> list[dict[str, Any]]:
             patches[frame] = [_patch(picture, _box(row)) for row in usable]
             sizes[frame] = picture.shape[:2]
     if request.clue is not None and undecided:
-        for frame, picture, _ in _pictures(_clue_source(request.clue, set(undecided))):
+        for frame, picture, reason in _pictures(_clue_source(request.clue, set(undecided))):
+            if reason in LOST:
+                raise video.VideoError(reason, f"the {request.clue.kind} of frame {frame}")
             if picture is not None:
                 for row, patch in zip(undecided[frame], patches[frame], strict=True):
                     row["evidence"] = _evidence(request.clue.kind, picture, sizes[frame], _box(row), patch)
@@ -186,9 +184,9 @@ def _searched(request: Request) -> Iterator[tuple[int, np.ndarray | None, str, l
 
 def _frame_rows(
     frame: int, picture: np.ndarray | None, reason: str, found: list[Face] | None, request: Request, file: BinaryIO
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Return the rows of one frame: one per face, or a single one without a face."""
-    alone: dict[str, Any] = dict.fromkeys(ANSWER.names) | {"frame": frame, "reason": reason}
+    alone: Row = dict.fromkeys(COLUMNS) | {"frame": frame, "reason": reason}
     if picture is None:
         return [alone]
     if found is None:
@@ -200,7 +198,7 @@ def _frame_rows(
     return [row | {"reason": _why_no_face(rows, request)} for row in rows]
 
 
-def _why_no_face(rows: list[dict[str, Any]], request: Request) -> str:
+def _why_no_face(rows: list[Row], request: Request) -> str:
     """Return the reason for which none of a frame's faces is usable, by the one that came nearest; "" if one is."""
     verdicts = {row["unusable"] for row in rows}
     if "" in verdicts:
@@ -209,9 +207,9 @@ def _why_no_face(rows: list[dict[str, Any]], request: Request) -> str:
     return "face_not_at_box" if request.boxes is not None and nearest == "improbable_face" else nearest
 
 
-def _face(picture: np.ndarray, face: Face, recipe: Recipe, file: BinaryIO) -> dict[str, Any]:
+def _face(picture: np.ndarray, face: Face, recipe: Recipe, file: BinaryIO) -> Row:
     """Return the columns of one face; a usable one is cut out and written."""
-    row: dict[str, Any] = {"probability": face.probability, "landmarks": list(face.landmarks)}
+    row: Row = {"probability": face.probability, "landmarks": list(face.landmarks)}
     row |= {f"box_{side}": value for side, value in zip(SIDES, face.box, strict=True)}
     row["unusable"] = faces.why_unusable(face, recipe.min_face, recipe.min_probability)
     if row["unusable"]:
@@ -226,11 +224,11 @@ def _face(picture: np.ndarray, face: Face, recipe: Recipe, file: BinaryIO) -> di
     return row | _written(picture, area, recipe, file)
 
 
-def _written(picture: np.ndarray, area: Box, recipe: Recipe, file: BinaryIO) -> dict[str, Any]:
+def _written(picture: np.ndarray, area: Box, recipe: Recipe, file: BinaryIO) -> Row:
     """Append the crop `area` of a picture to `file`; return what is known of it."""
     loose = _cut(picture, area)
     content = crops.encode(loose, recipe.crop_quality)
-    row: dict[str, Any] = {f"crop_{side}": value for side, value in zip(SIDES, area, strict=True)}
+    row: Row = {f"crop_{side}": value for side, value in zip(SIDES, area, strict=True)}
     row |= {"sharpness": crops.sharpness(loose), "start": file.tell(), "bytes": len(content)}
     file.write(content)
     return row | {"sha256": sha256_of_bytes(content)}
@@ -241,7 +239,7 @@ def _cut(picture: np.ndarray, area: Box) -> np.ndarray:
     return picture[y : y + height, x : x + width]
 
 
-def _box(row: dict[str, Any]) -> Box:
+def _box(row: Row) -> Box:
     return (row["box_x"], row["box_y"], row["box_width"], row["box_height"])
 
 
@@ -250,6 +248,8 @@ def _box(row: dict[str, Any]) -> Box:
 
 def _pictures(source: Source) -> Iterator[tuple[int, np.ndarray | None, str]]:
     """Yield (frame, picture or None, why none) for every wanted frame; VideoError where no frame can be had."""
+    if not source.frames:
+        return
     if source.images:
         answers = images.decode([Path(path) for path, _ in source.images], [sha256 for _, sha256 in source.images])
         yield from ((frame, *answer) for frame, answer in zip(source.frames, answers, strict=True))
@@ -356,44 +356,48 @@ def _inside(box: Box, size: tuple[int, int]) -> Box:
 # --- reading answers -------------------------------------------------------------------------------------------------
 
 
-def stored(store: str) -> pa.Table:
-    """Return the rows of all answers in a store, each frame once, with the column `crops`: the file of its crops."""
-    found = []
-    known: set[int] = set()
-    for path in sorted(Path(store).glob("[!.]*.parquet")):
-        with suppress(OSError):  # a cache that may only be read
-            os.utime(path)  # `veriframe cache` removes what was not used for long
-        table = pq.read_table(path)
-        table = table.filter(pc.invert(pc.is_in(table["frame"], pa.array(known, pa.int32()))))
-        known.update(table["frame"].to_pylist())
-        found.append(
-            table.append_column("crops", pa.array([str(path.with_suffix(".crops"))] * len(table), pa.string()))
-        )
-    return pa.concat_tables(found) if found else no_rows()
+def stored(store: str) -> list[Row]:
+    """Return the rows of all answers in a store, each frame once, with `crops`: the file that holds their crops."""
+    rows_of: dict[int, list[Row]] = {}
+    for path, rows in _answers(store):
+        answer: dict[int, list[Row]] = {}
+        for row in rows:
+            answer.setdefault(row["frame"], []).append(row | {"crops": str(path.with_suffix(".crops"))})
+        rows_of = answer | rows_of
+    return [row for frame in sorted(rows_of) for row in rows_of[frame]]
 
 
 def known(store: str) -> set[int]:
     """Return the frames whose answers lie in a store."""
-    frames: set[int] = set()
-    for path in Path(store).glob("[!.]*.parquet"):
-        frames.update(pq.read_table(path, columns=["frame"])["frame"].to_pylist())
-    return frames
+    return {row["frame"] for _, rows in _answers(store) for row in rows}
 
 
-def no_rows() -> pa.Table:
-    """Return what `stored` gives for an empty store."""
-    return ANSWER.append(pa.field("crops", pa.string())).empty_table()
+def _answers(store: str) -> Iterator[tuple[Path, list[Row]]]:
+    """Yield the whole answers in a store; one that a power cut or a full disk has spoiled counts as none."""
+    for path in sorted(Path(store).glob("[!.]*.json")):
+        with suppress(OSError, ValueError):
+            rows = json.loads(path.read_bytes())
+            end = max((row["start"] + row["bytes"] for row in rows if "start" in row), default=0)
+            if path.with_suffix(".crops").stat().st_size < end:
+                continue
+            with suppress(OSError):  # a cache that may only be read
+                os.utime(path)  # `veriframe cache` removes what was not used for long
+            yield path, rows
 
 
-def unanswered(frames: Iterable[int], reason: str) -> pa.Table:
+def unanswered(frames: Iterable[int], reason: str) -> list[Row]:
     """Return rows as `stored` does for frames that have no answer, for `reason`."""
-    rows = [{"frame": frame, "reason": reason} for frame in frames]
-    return pa.Table.from_pylist(rows, schema=no_rows().schema)
+    return [{"frame": frame, "reason": reason} for frame in frames]
 
 
 def read_crops(rows: Iterable[tuple[str, int, int]]) -> Iterator[bytes]:
-    """Yield the encoded crops at (file of crops, start, bytes), in this order, one at a time."""
+    """Yield the encoded crops at (file of crops, start, bytes), in this order, one at a time.
+
+    Raises UserError when a file is gone: somebody has removed it since its rows were read.
+    """
     for path, of_file in groupby(rows, itemgetter(0)):
+        if not Path(path).is_file():
+            raise UserError(f"{path} has gone from the work cache; run extract again, it makes anew what is missing")
         with Path(path).open("rb") as file:
             for _, start, size in of_file:
                 file.seek(start)

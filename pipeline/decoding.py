@@ -53,6 +53,11 @@ MATRICES = {
     10: Colorspace.BT2020,
 }
 
+# Frames that may wait for others at once: as many as H.264 and HEVC store ahead of their turn. More wait only where
+# time stamps are out of order; their group is then decoded again and again, for so many wanted frames at a time.
+MOST_HELD = 16
+CROWDED = "crowded"
+
 # Beyond this no lens or disc made pixels wide or high: the number is nonsense. Below, the picture is as good as square,
 # and resampling it for a pixel or two would only blur what gives forgeries away.
 MOST_OBLONG, LEAST_OBLONG = 4, 1.01
@@ -69,14 +74,12 @@ def decode(path: Path, pts: list[int], key_pts: list[int]) -> Iterator[Answer]:
     the codec stores ahead of their turn.
     Raises VideoError when the file cannot be opened.
     """
-    with video.opened(path) as (container, stream):
-        untimed = video.is_untimed(container, stream)
-        if untimed:
-            yield from _counted(container, stream, set(pts))
-    if not untimed:
-        with _Reader(path, key_pts) as reader:
-            for key, wanted in groupby(sorted(set(pts)), reader.key_before):
-                yield from _group(reader, key, set(wanted))
+    with _Reader(path, key_pts) as reader:
+        if video.is_untimed(reader.container, reader.stream):
+            yield from _counted(reader.container, reader.stream, set(pts))
+            return
+        for key, wanted in groupby(sorted(set(pts)), reader.key_before):
+            yield from _group(reader, key, set(wanted))
 
 
 def frames_to_decode(wanted: Sequence[int], key_frames: Sequence[int]) -> int:
@@ -106,6 +109,11 @@ def _group(reader: "_Reader", key: int | None, left: set[int]) -> Iterator[Answe
         if not left:
             return
         reader.open()
+        if reason == CROWDED:
+            rest = sorted(left)
+            for start in range(0, len(rest), MOST_HELD):
+                yield from _group(reader, key, set(rest[start : start + MOST_HELD]))
+            return
         if not new:  # what is damaged, only a new decoder tells: an old one may still suffer from damage before
             continue
         if lost and lost != left:
@@ -156,6 +164,8 @@ def _pass(
             return damage, set()
         elif frame is not None and pts in left and pts in decoded:
             held[pts] = frame
+            if len(held) > MOST_HELD:
+                return (pts, CROWDED), set()
         if first == end:
             yield from (sound(wanted) for wanted in list(held) if decoded[wanted][1] <= pts)
     for wanted in sorted(held):
@@ -236,7 +246,7 @@ class _Reader:
     def open(self) -> None:
         """Stand at the start of the file, with a new decoder."""
         self._file.close()
-        self._container, self.stream = self._file.enter_context(video.opened(self.path))
+        self.container, self.stream = self._file.enter_context(video.opened(self.path))
         self.codec = self.stream.codec_context
         self.new = True  # whether the decoder has not decoded yet
         codec = self.codec.codec.canonical_name
@@ -244,12 +254,12 @@ class _Reader:
         self.can_skip = codec in SKIPPING
         self.counts_references = codec == "h264"  # a gap in their numbers would be taken for a loss
         self.sample_aspect: Fraction | None = self.stream.sample_aspect_ratio
-        self._seeks = self._seeks and self._container.format.name not in MADE_UP_TIMES
+        self._seeks = self._seeks and self.container.format.name not in MADE_UP_TIMES
         self._read_on()
         self._next = 0  # number of the key frame that comes next
 
     def _read_on(self) -> None:
-        self._packets = video.packets(self._container, self.stream)
+        self._packets = video.packets(self.container, self.stream)
 
     def key_before(self, pts: int) -> int | None:
         """Return the time stamp of the last key frame up to `pts`; None if an edit list hides it."""
@@ -282,7 +292,7 @@ class _Reader:
             yield
         if key is not None and self._seeks:
             try:
-                self._container.seek(key, stream=self.stream)
+                self.container.seek(key, stream=self.stream)
                 self._read_on()
                 yield
             except BAD_CONTENT:

@@ -2,8 +2,9 @@
 
 An engine yields `run(fn, jobs, watch=None)`. It yields `(job, result or exception)` as jobs finish, in any order. A job
 that raises, kills its process or takes too long loses itself alone. `jobs` is read as workers become free, so it may be
-an iterator of any length; `fn` must be importable, and jobs and results picklable. About once a second and after
-each result `watch(running, oldest_s)` hears how many jobs run and for how many seconds the oldest has.
+an iterator of any length. `fn` must be importable, from elsewhere than the program itself; jobs and results must be
+picklable. About once a second and after each result `watch(running, oldest_s)` hears how many jobs run and for how many
+seconds the oldest has.
 
 Processes and pipes instead of a pool from a library: concurrent.futures and joblib lose every job when one worker dies,
 multiprocessing.Pool waits for ever, and pebble gives up when a worker dies at once while this process is busy, or when
@@ -18,12 +19,15 @@ import os
 import pickle
 import signal
 import socket
+import sys
 import threading
 import time
 import traceback
+import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -51,7 +55,11 @@ ENVIRONMENT = {
 
 
 class WorkerDied(Exception):
-    """The process of a job ended before it answered: killed, out of memory, crashed in native code, machine lost."""
+    """The process of a job ended before it answered: crashed in native code, machine lost."""
+
+
+class WorkerKilled(WorkerDied):
+    """The process of a job was killed from outside, most often because memory ran out."""
 
 
 def engine(timeout_s: float | None = None) -> AbstractContextManager[Run]:
@@ -94,7 +102,9 @@ def local_engine(workers: int, timeout_s: float | None = None) -> Iterator[Run]:
             except (EOFError, OSError):
                 worker.process.join(PATIENCE_S)
                 end(worker)
-                yield worker, WorkerDied(f"the worker process ended with exit code {worker.process.exitcode}")
+                code = worker.process.exitcode
+                how = WorkerKilled if code == -signal.SIGKILL else WorkerDied
+                yield worker, how(f"the worker process ended with exit code {code}")
                 continue
             if message == BEGUN:
                 worker.since = time.monotonic()
@@ -133,17 +143,36 @@ def ray_engine(workers: int | None = None, timeout_s: float | None = None) -> It
     """Yield `run` (see the module) over the Ray cluster that RAY_ADDRESS names, or over one of this machine's own.
 
     `workers` is how many jobs run at once; None is one per processor core. Time limit and errors are those of
-    local_engine; a job that waits for a free machine has not begun. Raises UserError when Ray is not installed, the
-    cluster cannot be joined, or one of its machines lacks the project's folder or environment.
+    local_engine; a job that waits for a free machine has not begun. Ray is started, or joined, when there is work.
+    Raises UserError when Ray is not installed; `run` does when the cluster cannot be joined, or when one of its
+    machines lacks the project's folder or environment.
     """
+    if find_spec("ray") is None:
+        raise UserError("VERIFRAME_ENGINE=ray needs Ray: pip install 'veriframe[ray]'")
+    joined: list[Run] = []
+
+    def run(fn: Callable[[Any], Any], jobs: Iterable[Any], watch: Watch | None = None) -> Iterator[tuple[Any, Any]]:
+        if not joined:
+            joined.append(_run_of_ray(workers, timeout_s))
+        yield from joined[0](fn, jobs, watch)
+
+    try:
+        yield run
+    finally:
+        if joined:
+            import ray
+
+            ray.shutdown()
+
+
+def _run_of_ray(workers: int | None, timeout_s: float | None) -> Run:
     ray = _join_ray(workers)
     resources = ray.cluster_resources()
     at_once = workers or max(1, int(resources.get("CPU", 1)))
     gpus = resources.get("GPU", 0)
     environment = ENVIRONMENT | {name: value for name, value in os.environ.items() if name.startswith("VERIFRAME_")}
-    if gpus:  # every worker computes where this process would
-        environment["VERIFRAME_DEVICE"] = machine.device()
-    share = min(1.0, int(10_000 * gpus / at_once) / 10_000) if environment.get("VERIFRAME_DEVICE") == "cuda" else 0
+    environment["VERIFRAME_DEVICE"] = machine.device()  # every worker computes where this process would
+    share = min(1.0, int(10_000 * gpus / at_once) / 10_000) if environment["VERIFRAME_DEVICE"] == "cuda" else 0
     remote = ray.remote(
         num_cpus=1,
         num_gpus=share,  # without one, Ray hides the GPU
@@ -166,7 +195,8 @@ def ray_engine(workers: int | None = None, timeout_s: float | None = None) -> It
             except ray.exceptions.RayTaskError as error:
                 raise UserError(f"a Ray worker cannot run jobs of {folder}: {_last_line(error)}") from None
             except ray.exceptions.RayError as error:
-                yield task, WorkerDied(f"Ray lost the worker: {type(error).__name__}")
+                how = WorkerKilled if isinstance(error, ray.exceptions.OutOfMemoryError) else WorkerDied
+                yield task, how(f"Ray lost the worker: {type(error).__name__}")
                 continue
             if message == BEGUN:
                 task.since = time.monotonic()
@@ -180,10 +210,7 @@ def ray_engine(workers: int | None = None, timeout_s: float | None = None) -> It
     def end(task: _Task) -> None:
         ray.cancel(task.answers, force=True)
 
-    try:
-        yield functools.partial(_run, start, finish, end, at_once)
-    finally:
-        ray.shutdown()
+    return functools.partial(_run, start, finish, end, at_once)
 
 
 def twice(run: Run) -> Run:
@@ -263,7 +290,7 @@ def _new_worker() -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=[theirs], daemon=True)
-    with _environment(ENVIRONMENT):  # the worker imports numpy before it runs a line of ours
+    with _environment(ENVIRONMENT), _hidden_main():  # the worker imports numpy before it runs a line of ours
         process.start()
     theirs.close()  # so that a dead worker's pipe is at its end
     return _Worker(process, ours)
@@ -283,16 +310,25 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Keep a worker from importing the program that was started, a stage with pandas for one, as spawning does."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 def _join_ray(workers: int | None) -> Any:
     """Return the module ray, connected: to the cluster that RAY_ADDRESS names, or to a new one of this machine."""
     address = os.environ.get("RAY_ADDRESS") or "local"
     # Read when Ray is imported. Nobody is told that Ray runs here, and a worker's death is told by this engine alone.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
-    try:
-        import ray
-    except ImportError:
-        raise UserError("VERIFRAME_ENGINE=ray needs Ray: pip install 'veriframe[ray]'") from None
+    import ray
+
     own: dict[str, Any] = {"num_cpus": workers or machine.workers(), "include_dashboard": False}
     try:
         _knock(address)  # Ray itself would wait for a quarter of an hour

@@ -4,6 +4,8 @@ Every attempt ends as a row. What frames give is answered by `answers.extract_vi
 """
 
 import math
+import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import answers, face_choice, selection, tables
-from pipeline.engines import Run, twice
+from pipeline.answers import Request
+from pipeline.engines import Run, WorkerDied, WorkerKilled, twice
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_text
 from pipeline.footage import Boxes, Footage
@@ -24,10 +26,19 @@ from pipeline.tars import write_tar
 Wanted = Mapping[str, Sequence[int]]  # video -> frames
 
 RESERVE = 0.1  # share of each first selection that a part of a cluster's work adds, for frames that will fail
+
+# The types of what answers hold; what is not named here is text.
+TYPES = dict.fromkeys([f"{kind}_{side}" for kind in ("box", "crop") for side in answers.SIDES], pa.int32())
+TYPES |= {"frame": pa.int32(), "face": pa.int16(), "landmarks": pa.list_(pa.int32())}
+TYPES |= {"start": pa.int64(), "bytes": pa.int64()}
+TYPES |= dict.fromkeys(["probability", "sharpness", "evidence"], pa.float32())
+ROWS = pa.schema([(name, TYPES.get(name, pa.string())) for name in ("video", *answers.COLUMNS, "crops")])
 NULLABLE = {pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}
 
-# Reasons that speak of the machine or the moment, not of the video.
-LOST = ("timeout", "worker_died", "missing", "changed_since_index", "unreadable")
+# Reasons of frames that have no answer.
+LOST = ("timeout", "worker_died", "worker_killed", *answers.LOST)
+
+NOT_FORGED = "not_the_forged_face"
 
 # Reasons of frames in which no face was searched for.
 UNSEARCHED = ("corrupt_frame", "missing_frame", "no_box_of_original", *LOST)
@@ -41,17 +52,38 @@ def extract(frames: pd.DataFrame, cells: pd.DataFrame, footage: Footage, run: Ru
     that was found in them, as rows of tables.FACES.
     """
     frames = frames.assign(state="untried", reason="")
-    found = []
+    found, choices, barred = _table([]), _choices(_table([]), footage), frames.index[:0]
     while len(wanted := selection.next_round(frames, cells)):
         answered = attempts(_by_video(frames.loc[wanted]), footage, run)
-        reason = answered.drop_duplicates(["video", "frame"]).set_index(["video", "frame"]).reason
-        reasons = reason.reindex(pd.MultiIndex.from_frame(frames.loc[wanted, ["video", "frame"]]).set_names([None] * 2))
-        if reasons.isna().any():
-            raise AssertionError(f"extract: {int(reasons.isna().sum())} frames were asked for and not answered")
-        frames.loc[wanted, "reason"] = reasons.to_numpy()
-        frames.loc[wanted, "state"] = np.where(reasons == "", "good", "failed")
-        found.append(answered)
-    return _assembled(frames, pd.concat(found) if found else _as_frame(_no_rows()), footage)
+        _note(frames, wanted, answered)
+        found = pd.concat([found, answered])
+        # Which person was forged shows better with every frame of the video.
+        choices = _choices(found, footage)
+        now_barred = _rows_of(frames, choices[choices.chosen_by == NOT_FORGED])
+        frames.loc[barred, ["state", "reason"]] = ["good", ""]
+        frames.loc[now_barred, ["state", "reason"]] = ["failed", NOT_FORGED]
+        barred = now_barred
+    return _assembled(frames, found, choices, footage)
+
+
+def _note(frames: pd.DataFrame, wanted: pd.Index, answered: pd.DataFrame) -> None:
+    """Set state and reason of the frames that were asked for."""
+    reason = answered.drop_duplicates(["video", "frame"]).set_index(["video", "frame"]).reason
+    reasons = reason.reindex(pd.MultiIndex.from_frame(frames.loc[wanted, ["video", "frame"]]).set_names([None] * 2))
+    if reasons.isna().any():
+        raise UserError(
+            f"extract: {int(reasons.isna().sum())} answers have gone from the work cache meanwhile; run it again, "
+            "and leave the cache alone while it runs"
+        )
+    frames.loc[wanted, "reason"] = reasons.to_numpy()
+    frames.loc[wanted, "state"] = np.where(reasons == "", "good", "failed")
+
+
+def _rows_of(frames: pd.DataFrame, places: pd.DataFrame) -> pd.Index:
+    """Return the index of the `frames` at (video, frame) of `places`, which are few."""
+    part = frames.loc[frames.video.isin(places.video), ["video", "frame"]].astype({"video": "str"})
+    at = pd.MultiIndex.from_frame(places[["video", "frame"]])
+    return part.index[pd.MultiIndex.from_frame(part).isin(at)]
 
 
 def first_round(frames: pd.DataFrame, cells: pd.DataFrame) -> dict[str, list[int]]:
@@ -65,7 +97,7 @@ def fill_cache(
     """Answer the frames of the first round, and some in reserve, for the videos of part `part` of `parts` (from 0).
 
     An original and the fakes that take its boxes are in one part. Nothing but the work cache is written.
-    Returns how many videos and frames the part has.
+    Returns how many videos and frames the part has. Raises UserError, at the end, when some have no answer.
     """
     untried = frames.assign(state="untried")
     first = selection.next_round(untried, cells)
@@ -79,8 +111,12 @@ def fill_cache(
         for video, asked in wanted.items()
         if int(sha256_of_text(footage.box_original(video) or video)[:8], 16) % parts == part
     }
-    attempts(mine, footage, run)
-    return len(mine), sum(map(len, mine.values()))
+    found = attempts(mine, footage, run).drop_duplicates(["video", "frame"])
+    lost = Counter(found.reason[found.reason.isin(LOST)])
+    if lost:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(lost.items()))
+        raise UserError(f"{sum(lost.values()):,} of {len(found):,} frames have no answer: {reasons}; all others have")
+    return len(mine), len(found)
 
 
 def _by_video(frames: pd.DataFrame) -> dict[str, list[int]]:
@@ -93,13 +129,13 @@ def _by_video(frames: pd.DataFrame) -> dict[str, list[int]]:
 
 
 def attempts(wanted: Wanted, footage: Footage, run: Run) -> pd.DataFrame:
-    """Return what the wanted frames gave: at least one row (answers.ANSWER, video, crops) for each.
+    """Return what the wanted frames gave: at least one row (ROWS) for each.
 
     Where fakes take the boxes of their originals, the same frames of those are asked for first.
     """
     original_of = {video: original for video in wanted if (original := footage.box_original(video)) is not None}
     searched = {video: frames for video, frames in footage.with_originals(wanted).items() if video not in original_of}
-    found = _as_frame(_gathered(searched, footage, run, None))
+    found = _gathered(searched, footage, run, None)
     if original_of:
         boxes = _usable_boxes(found)
         boxed = {
@@ -107,53 +143,65 @@ def attempts(wanted: Wanted, footage: Footage, run: Run) -> pd.DataFrame:
             for video, original in original_of.items()
         }
         without = _without_box(found, wanted, boxed, original_of)
-        found = pd.concat([found, without, _as_frame(_gathered(boxed, footage, run, boxes))])
+        found = pd.concat([found, without, _gathered(boxed, footage, run, boxes)])
     asked = pd.MultiIndex.from_tuples([(video, frame) for video, part in wanted.items() for frame in part])
     return found[pd.MultiIndex.from_frame(found[["video", "frame"]]).isin(asked)]
 
 
-def _gathered(wanted: Wanted, footage: Footage, run: Run, boxes: Boxes | None) -> pa.Table:
+def _gathered(wanted: Wanted, footage: Footage, run: Run, boxes: Boxes | None) -> pd.DataFrame:
     """Return the rows of all `wanted` frames: out of the work cache, which is filled before with what it lacks."""
     lost = dict(_answer(footage.requests(wanted, boxes), run))
-    parts = [_no_rows()]
+    parts, rows = [], list[answers.Row]()
     for video, asked in wanted.items():
-        rows = answers.stored(footage.store(video))
-        rows = rows.filter(pc.is_in(rows["frame"], pa.array(asked, pa.int32())))
+        frames = set(asked)
+        found = [row | {"video": video} for row in answers.stored(footage.store(video)) if row["frame"] in frames]
         if video in lost:
-            left = sorted(set(asked) - set(rows["frame"].to_pylist()))
-            rows = pa.concat_tables([rows, answers.unanswered(left, lost[video])])
-        parts.append(rows.append_column("video", pa.array([video] * len(rows), pa.string())))
-        if len(parts) > 1000:  # of many small tables more is overhead than rows
-            parts = [pa.concat_tables(parts).combine_chunks()]
-    return pa.concat_tables(parts)
+            left = sorted(frames - {row["frame"] for row in found})
+            found += [row | {"video": video} for row in answers.unanswered(left, lost[video])]
+        rows += found
+        if len(rows) > 100_000:  # as Python objects they take ten times the memory
+            parts.append(_table(rows))
+            rows = []
+    return pd.concat([*parts, _table(rows)])
 
 
-def _no_rows() -> pa.Table:
-    return answers.no_rows().append_column("video", pa.array([], pa.string()))
-
-
-def _as_frame(rows: pa.Table) -> pd.DataFrame:
-    table: pd.DataFrame = rows.to_pandas(types_mapper=NULLABLE.get)
+def _table(rows: list[answers.Row]) -> pd.DataFrame:
+    table: pd.DataFrame = pa.Table.from_pylist(rows, schema=ROWS).to_pandas(types_mapper=NULLABLE.get)
     return table.astype({"frame": "int32"})
 
 
-def _answer(requests: list[answers.Request], run: Run) -> Iterator[tuple[str, str]]:
-    """See to it that every request's answer lies in the work cache; yield (video, reason) where there is none."""
+def _answer(requests: list[Request], run: Run) -> Iterator[tuple[str, str]]:
+    """See to it that every request's answer lies in the work cache; yield (video, reason) where there is none.
+
+    Raises UserError when the cache cannot be written, and when every single worker failed in the same unexpected way.
+    """
     results = track(
         twice(run), answers.extract_video, requests, "extract", frames_of=lambda request: len(request.source.frames)
     )
+    unexpected: Counter[str] = Counter()
     for request, reason in results:
-        if reason is not None:
-            yield request.video, _why_lost(reason) if isinstance(reason, Exception) else reason
+        if not isinstance(reason, Exception):
+            if reason is not None:
+                yield request.video, reason
+            continue
+        if isinstance(reason, OSError) and not isinstance(reason, TimeoutError):  # full disk, cache not writable
+            raise UserError(f"extract cannot write its work cache: {reason}; mend that and run again, nothing is lost")
+        why = _why_lost(reason)
+        if why == "worker_died" and not isinstance(reason, WorkerDied):
+            said = f"{type(reason).__name__}: {reason}"
+            unexpected[said] += 1
+            if unexpected[said] == 1:
+                print(f"extract: {request.video}: {said}", file=sys.stderr)
+            if len(requests) > 1 and unexpected[said] == len(requests):
+                raise UserError(f"extract could not read a single one of {len(requests)} videos: {said}")
+        yield request.video, why
 
 
 def _why_lost(error: Exception) -> str:
-    """Return the reason for a video whose worker gave no answer; UserError when no video could be answered."""
+    """Return the reason for a video whose worker gave no answer."""
     if isinstance(error, TimeoutError):
         return "timeout"
-    if isinstance(error, OSError):  # full disk, cache not writable
-        raise UserError(f"extract cannot write its work cache: {error}; mend that and run again, nothing is lost")
-    return "worker_died"
+    return "worker_killed" if isinstance(error, WorkerKilled | MemoryError) else "worker_died"
 
 
 def _usable_boxes(found: pd.DataFrame) -> dict[tuple[str, int], tuple[Any, ...]]:
@@ -174,20 +222,22 @@ def _without_box(found: pd.DataFrame, wanted: Wanted, boxed: Wanted, original_of
         for video, original in original_of.items()
         for frame in sorted(set(wanted[video]) - set(boxed[video]))
     ]
-    return _as_frame(pa.Table.from_pylist(rows, schema=_no_rows().schema))
+    return _table(rows)
 
 
 # --- assembling ------------------------------------------------------------------------------------------------------
 
 
-def _assembled(frames: pd.DataFrame, found: pd.DataFrame, footage: Footage) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _assembled(
+    frames: pd.DataFrame, found: pd.DataFrame, choices: pd.DataFrame, footage: Footage
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give each frame its chosen face and crop; return the frames, and all faces as rows of tables.FACES."""
     place = ["video", "frame"]
     frames = frames.astype({"video": "str"})
     faces = found[found.face.notna()]
     whole = found[(found.reason == "") & found.face.isna()].assign(chosen_by="")
     usable = faces[(faces.reason == "") & (faces.unusable == "")]
-    chosen = usable.merge(_choices(usable, footage), on=[*place, "face"], validate="one_to_one")
+    chosen = usable.merge(choices[choices.chosen_by != NOT_FORGED], on=[*place, "face"], validate="one_to_one")
     searched = footage.recipe.faces != "none"
     seen = pd.DataFrame({"faces": faces.groupby(place).size(), "best": faces.groupby(place).probability.max()})
 
@@ -203,9 +253,10 @@ def _assembled(frames: pd.DataFrame, found: pd.DataFrame, footage: Footage) -> t
     return frames.drop(columns="best"), faces[tables.FACES.names]
 
 
-def _choices(usable: pd.DataFrame, footage: Footage) -> pd.DataFrame:
+def _choices(found: pd.DataFrame, footage: Footage) -> pd.DataFrame:
     """Return video, frame, face, chosen_by: one row for each frame with usable faces."""
     columns = ["video", "frame", "face", "chosen_by"]
+    usable = found[found.face.notna() & (found.reason == "") & (found.unusable == "")]
     several = usable.duplicated(["video", "frame"], keep=False)
     crowded = usable.video.isin(usable.video[several])
     # Most videos never show two faces at once.

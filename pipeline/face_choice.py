@@ -28,7 +28,8 @@ def choose(found: pd.DataFrame, *, forged: bool, clue: str) -> pd.DataFrame:
     Returns:
         One row for each frame, ascending: frame, face and chosen_by: `only` where there is no other face; `mask` or
         `original` where the evidence singles one out; `ambiguous_face` in a fake otherwise and `track` in a real, and
-        then it is the face of the person who takes up most of the video.
+        then it is the face of the person who takes up most of the video; `not_the_forged_face` where every face of the
+        frame belongs to somebody whom the evidence of other frames has cleared: no face of that frame is to be taken.
     """
     found = found.sort_values(["frame", "face"], ignore_index=True)
     alone = ~found.frame.duplicated(keep=False)
@@ -42,6 +43,7 @@ def choose(found: pd.DataFrame, *, forged: bool, clue: str) -> pd.DataFrame:
     chosen = found.iloc[best_first].drop_duplicates("frame")
     reason = np.where(singled_out, clue, "ambiguous_face" if forged else "track")
     reason = np.where(alone, "only", reason)
+    reason = np.where(_cleared(found, track, singled_out), "not_the_forged_face", reason)
     return chosen.assign(chosen_by=reason[chosen.index])[["frame", "face", "chosen_by"]].reset_index(drop=True)
 
 
@@ -89,3 +91,14 @@ def _singled_out(found: pd.DataFrame, track: np.ndarray, clue: str) -> np.ndarra
     singled_out = np.zeros(len(found), bool)
     singled_out[order] = first & enough & (mine >= TIMES_THE_NEXT[clue] * next_best)
     return singled_out
+
+
+def _cleared(found: pd.DataFrame, track: np.ndarray, singled_out: np.ndarray) -> np.ndarray:
+    """Return for each face whether it and all others of its frame are of people who were seen and not singled out.
+
+    Only where somebody was singled out at all; who was never seen beside another has no evidence, and is not cleared.
+    """
+    seen = found.evidence.notna().groupby(track).transform("any")
+    forged = pd.Series(singled_out).groupby(track).transform("any")
+    innocent = (seen & ~forged) if singled_out.any() else pd.Series(False, index=found.index)
+    return innocent.groupby(found.frame).transform("all").to_numpy()

@@ -24,8 +24,8 @@ Box = tuple[int, int, int, int]  # x, y, width, height, pixels of the upright fr
 # MTCNN's first network sees 12 pixels; below 20 it finds little but noise.
 SMALLEST_DETECTABLE = 20
 
-# The smallest square that is looked at, as a multiple of the smallest face: it finds faces from 0.75 of its side on.
-WINDOW = 1.25
+# The smallest square that is looked at, as a multiple of the smallest face: it finds faces from 0.7 of its side on.
+WINDOW = 1.4
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,23 @@ COLUMNS = [
     "mask_frames",
     "mask_sha256",
 ]
-COLUMNS += ["width", "height", "rotation", "sample_aspect", "bytes", "sha256", "frames", "pts", "key_frames"]
+COLUMNS += [
+    "width",
+    "height",
+    "rotation",
+    "sample_aspect",
+    "frame_rate",
+    "bytes",
+    "sha256",
+    "frames",
+    "pts",
+    "key_frames",
+]
+
+# By how much, as a share, the length of a mask may differ from its video's, and the frame rate of a fake from its
+# original's: beyond that the same frame index may show another moment.
+SPARE = 0.05
+RATE_TOLERANCE = 0.001
 
 Boxes = Mapping[tuple[str, int], tuple[Box, ...]]  # video, frame -> boxes of its usable faces
 
@@ -111,11 +127,11 @@ class Footage:
         return replace(source, pts=tuple(int(facts.pts[frame]) for frame in frames), key_pts=key_pts)
 
     def _clue(self, video: str, frames: tuple[int, ...]) -> Clue | None:
-        """Return the mask, where it has a frame for each of the video's, or the original, or None."""
+        """Return the mask, where it is about as long as the video, or the original, or None."""
         facts = self.videos[video]
         if facts.label != tables.FAKE or self.recipe.faces == "none":
             return None
-        if not pd.isna(facts.mask_sha256) and facts.mask_frames == facts.frames:
+        if not pd.isna(facts.mask_sha256) and abs(facts.mask_frames - facts.frames) <= SPARE * facts.frames:
             path, sha256 = str(self._place(facts.mask)), facts.mask_sha256
             images = tuple((path, sha256) for _ in frames) if facts.media == "images" else ()
             return Clue("mask", Source(path=path, bytes=0, sha256=sha256, frames=frames, images=images))
@@ -126,12 +142,13 @@ class Footage:
         return Clue("original", self._source(original, there))
 
     def _paired_original(self, video: str) -> str | None:
-        """Return the video's original where it lies in this dataset, shown at the same size."""
+        """Return the video's original where it lies in this dataset, shown at the same size and rate."""
         facts = self.videos[video]
         original = self.videos.get(facts.original) if facts.label == tables.FAKE else None
-        if original is None or _shape(original) != _shape(facts):
+        if original is None or original.label != tables.REAL or _shape(original) != _shape(facts):
             return None
-        return str(original.video)
+        rates = [0.0 if pd.isna(of.frame_rate) else float(of.frame_rate) for of in (original, facts)]
+        return str(original.video) if max(rates) - min(rates) <= RATE_TOLERANCE * max(rates) else None
 
     def _place(self, path: str) -> Path:
         # Absolute, because the workers of a cluster start in folders of their own; links are left as they are.

@@ -23,7 +23,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 CELL, STRIDE = 12, 2  # pixels; P-Net looks at squares of CELL pixels, STRIDE apart
-SHRINK = 0.6  # at most from a level of the pyramid to the next: no face is 1.3 times larger or smaller than a square
+SHRINK = 0.5  # at most from a level of the pyramid to the next: no face is 1.42 times larger or smaller than a square
 PROPOSED, REFINED, CONFIRMED = 0.6, 0.7, 0.7  # probability that a box needs to pass P-Net, R-Net, O-Net
 CHUNK = 256  # boxes a network takes at once: bounds memory
 
@@ -51,7 +51,7 @@ def search(pictures: Sequence[np.ndarray], smaller: Sequence[np.ndarray], window
 
     pictures: RGB uint8 (height, width, 3), all of one size; smaller: the same, or scaled down, all of one size: where
     faces are searched for. window: side in pixels of the smallest square that is looked at in `smaller`, from CELL to
-    their shorter side; it finds faces from 0.75 of its side on. device: cpu or cuda.
+    their shorter side; it finds faces from 0.7 of its side on. device: cpu or cuda.
     """
     pnet, rnet, onet = _networks(device)
     nobody = Found(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
@@ -128,7 +128,7 @@ def _refine(
     moves, probabilities = _in_chunks(rnet, _cut(pictures, boxes, owners, 24), device)
     good = probabilities[:, 1] >= REFINED
     boxes, owners, moves, probability = boxes[good], owners[good], moves[good], probabilities[good, 1]
-    kept = _best(boxes, probability, owners, 0.7)
+    kept = _best(boxes, probability, owners, 0.5)  # 0.7 would send two boxes of each face to the costliest network
     return _squared(_moved(boxes, moves)[kept]), owners[kept]
 
 

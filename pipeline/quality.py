@@ -22,7 +22,7 @@ from pipeline.selection import LONGEST_KEY
 from pipeline.tables import SPLITS
 
 # Reasons that lie with the machine or the moment, not with the video: the same data would give other frames tomorrow.
-UNANSWERED = ["timeout", "missing", "changed_since_index", "unreadable"]
+UNANSWERED = ["timeout", "worker_killed", "missing", "changed_since_index", "unreadable"]
 # Rules whose breach does not stop the pipeline: extract has stopped already where it was told to.
 WARNINGS = ["quota_missed"]
 SHOWN = 5  # examples of a violation that are written out

@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_text
+from pipeline.tables import CLASSES
 
 # A tar member's name holds 100 bytes; the longest extension, ".json", needs five.
 LONGEST_KEY = 95
@@ -205,6 +206,12 @@ def shortfall(frames: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
             frequent = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
             told = ", ".join(f"{reason} {number}" for reason, number in frequent)
             rows.append(of_class | of_method | {"good": good, "reasons": told})
+    for split, part in cells[~np.isnan(numbers)].groupby("split"):
+        for label in set(CLASSES) - set(part.label):  # a class without a single candidate has no cell
+            quota = int(part.rule.iloc[0])
+            nothing = dict.fromkeys(["possible", "candidates", "tried", "failed", "good"], 0)
+            rows.append({"split": split, "label": label, "method": "any method", "quota": quota, "missing": quota})
+            rows[-1] |= nothing | {"reasons": ""}
     return pd.DataFrame(rows, columns=SHORTFALL)
 
 

@@ -30,7 +30,7 @@ HASH = "[0-9a-f]{64}"
 REMOVABLE = {
     part: re.compile(f"{folder}/(?:{name}|\\.{name}\\.[0-9a-f]+\\.part)")
     for part, folder, name in (
-        ("extract", f"[0-9a-f]{{2}}/{HASH}", f"{HASH}\\.(?:parquet|crops)"),
+        ("extract", f"[0-9a-f]{{2}}/{HASH}", f"{HASH}\\.(?:json|crops)"),
         ("train", HASH, "state\\.pt"),
     )
 }
@@ -80,7 +80,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
             raise UserError(f"{error.filename}: {error.strerror}; give the right to read it")
 
     for parent, _, names in os.walk(folder, onerror=refuse):
-        for name in sorted(names, reverse=True):  # an answer's .parquet before its .crops
+        for name in sorted(names, reverse=True):  # an answer's .json before its .crops
             path = Path(parent, name)
             with suppress(FileNotFoundError):
                 state = path.lstat()
@@ -89,10 +89,10 @@ def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _last_use(path: Path, state: os.stat_result) -> float:
-    """Return when a file was used, seconds since 1970: the time of an answer's .parquet, renewed at each use."""
+    """Return when a file was used, seconds since 1970: the time of an answer's .json, renewed at each use."""
     if path.suffix == ".crops":
         with suppress(FileNotFoundError):
-            return path.with_suffix(".parquet").stat().st_mtime
+            return path.with_suffix(".json").stat().st_mtime
     return state.st_mtime
 
 

@@ -101,7 +101,7 @@ def _findings(key: str, missed: list[dict[str, Any]], frames: Any) -> list[dict[
     ]
     failed = frames[frames.status == "failed"]
     notes = [
-        row | {"severity": "note", "code": reason, "subject": frame, "detail": "decoded, not usable"}
+        row | {"severity": "note", "code": reason, "subject": frame, "detail": "tried, not usable"}
         for frame, reason in zip(failed.key, failed.reason, strict=True)
     ]
     kept = frames[frames.status == "kept"]

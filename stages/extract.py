@@ -70,6 +70,9 @@ def _write(out: Path, plan: Plan, tried: pd.DataFrame, faces: pd.DataFrame, key:
     tried.loc[tried.status != "unused", "recipe"] = plan.footage.recipe.versions()  # once: it takes milliseconds
     kept = tried[tried.status == "kept"]
     suffix = ".png" if plan.knobs.crop_quality is None else ".jpg"
+    (out / "frames.parquet").unlink(missing_ok=True)  # the table is there only while it is true
+    for stale in out.glob("crops-*.tar"):
+        stale.unlink()
     tried = tried.join(extraction.write_crops(out, kept, plan.knobs.tars, suffix))
     tried.loc[tried.status != "kept", [field.name for field in tables.CROP]] = None
     if len(tried) != len(plan.frames):

@@ -133,7 +133,11 @@ def _videos(key: str, groups: int) -> pd.DataFrame:
 
 
 def _frames(videos: pd.DataFrame) -> pd.DataFrame:
-    empty = {field.name: None if field.nullable else 0 for field in tables.FRAMES} | {"recipe": "test", "time_s": 0.0}
+    empty = {field.name: None if field.nullable else 0 for field in tables.FRAMES} | {
+        "recipe": "test",
+        "chosen_by": "only",
+        "time_s": 0.0,
+    }
     random = np.random.default_rng(0)
     rows = []
     for number, video in enumerate(videos.to_dict("records")):

@@ -256,5 +256,5 @@ def test_ray_asked_for_and_absent(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cluster_that_is_not_there(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'veriframe[ray]'")
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(UserError, match=f"RAY_ADDRESS={address} cannot be joined: "), ray_engine(1):
-        pass
+    with pytest.raises(UserError, match=f"RAY_ADDRESS={address} cannot be joined: "), ray_engine(1) as run:
+        list(run(work, ["a"]))

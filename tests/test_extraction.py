@@ -115,7 +115,7 @@ def test_a_half_written_answer_is_none(root: Path, rows: Rows, in_process: Any) 
     """Killed after the crops were in place and before the table was."""
     of, counts = footage(root, rows), {}
     first = extract(of, rows, in_process)
-    (answer,) = Path(of.store("b")).glob("*.parquet")
+    (answer,) = Path(of.store("b")).glob("*.json")
     answer.unlink()
     pd.testing.assert_frame_equal(first, extract(of, rows, counting(in_process, counts)))
     assert counts == {"b": 6}
@@ -402,7 +402,7 @@ def test_a_worker_that_dies_loses_one_video_after_a_second_try(root: Path, rows:
     assert {name: set(part.reason) for name, part in frames.groupby("video")} == {
         "a": {""},
         "b": {""},
-        "victim": {"worker_died"},
+        "victim": {"worker_killed"},
     }
     assert set(frames.status[frames.video != "victim"]) == {"kept"}
     assert set(frames.status[frames.video == "victim"]) == {"failed"}

@@ -134,6 +134,15 @@ def test_a_face_cut_off_by_the_edge(pictures: list[np.ndarray], found: list[list
     assert overlap(face.box, (-(width // 5), y, width, height)) > 0.7
 
 
+@pytest.mark.parametrize("side", [64, 128, 256])
+def test_a_face_that_fills_the_picture(pictures: list[np.ndarray], found: list[list[Face]], side: int) -> None:
+    for picture, (face,) in list(zip(pictures, found, strict=True))[::3]:
+        x, y, width, height = face.box
+        tight = cv2.resize(picture[y : y + height, x : x + width], (side, side), interpolation=cv2.INTER_AREA)
+        (again,) = faces.detect([tight], 40, 640)[0]
+        assert overlap(again.box, (0, 0, side, side)) > 0.6
+
+
 def test_the_same_answer_each_time(pictures: list[np.ndarray], found: list[list[Face]]) -> None:
     assert faces.detect(pictures[::-1], 40, 640) == found[::-1]
 

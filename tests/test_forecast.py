@@ -11,7 +11,6 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,8 +72,8 @@ def run_forecast(project: Path, capsys: pytest.CaptureFixture[str]) -> Callable[
 def frames_in_cache(project: Path) -> dict[str, set[int]]:
     """Return store -> frames with an answer."""
     found: dict[str, set[int]] = {}
-    for path in (project / "cache/extract").rglob("*.parquet"):
-        found.setdefault(path.parent.name, set()).update(pq.read_table(path)["frame"].to_pylist())
+    for path in (project / "cache/extract").rglob("*.json"):
+        found.setdefault(path.parent.name, set()).update(row["frame"] for row in json.loads(path.read_text()))
     return found
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from fabricated_videos import write_video
 from import_graph import ROOT, files_behind
-from pipeline import answers, quality, table_docs
+from pipeline import answers, extraction, quality, table_docs
 
 LIGHT = ["index", "split", "sample", "flatten", "reduce", "shard", "extract", "check"]
 LAYOUTS = "pipeline/datasets"
@@ -115,11 +116,32 @@ def test_the_domain_knows_nothing_of_training(module: str) -> None:
     assert not [path for path in behind if re.search(r"training|models|evaluation|metrics|reporting|shortcuts", path)]
 
 
+def test_what_decides_an_answer_is_part_of_its_name() -> None:
+    behind = files_behind("pipeline.answers") - {"pipeline/errors.py", "pipeline/files.py", "pipeline/machine.py"}
+    assert behind == {f"pipeline/{module}.py" for module in answers.MODULES}
+
+
 def test_light_stages_start_without_heavy_imports() -> None:
     """Nor do extract and check, whose workers often need none of it."""
     code = "import sys\n" + "".join(
         f"import stages.{stage}\nprint(*[('{stage}', name) for name in {HEAVY} if name in sys.modules])\n"
         for stage in LIGHT
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_a_worker_that_only_decodes_needs_neither_torch_nor_pandas_nor_pyarrow(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from pipeline.answers import Recipe, Request, Source, extract_video\n"
+        "from pipeline.files import sha256_of_file\n"
+        f"path, store = {str(write_video(tmp_path / 'a.mp4'))!r}, {str(tmp_path / 'store')!r}\n"
+        "source = Source(path, 0, sha256_of_file(Path(path)), (0,), (0,), (0,))\n"
+        "recipe = Recipe('none', 640, 40, 0.9, 0, 0.5, None)\n"
+        "assert extract_video(Request('a', source, None, None, recipe, store)) is None\n"
+        "assert list(Path(store).glob('*.json'))\n"
+        f"print(*[name for name in {[*HEAVY, 'pandas', 'pyarrow', 'scipy']} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
@@ -230,6 +252,7 @@ def test_the_document_of_findings_names_every_code() -> None:
         | codes_in("pipeline/answers.py", "_why_no_face")
         | set(answers.NEARLY_USABLE)
         | codes_in("pipeline/extraction.py", "_why_lost")
+        | {extraction.NOT_FORGED}
         | codes_in("pipeline/faces.py", "why_unusable"),
         "check": {rule.code for rules in quality.rules(0.5, 1).values() for rule in rules} | check,
     }

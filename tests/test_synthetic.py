@@ -249,10 +249,11 @@ def test_methods_leave_different_pictures_and_only_the_named_person_changes() ->
 
 
 def test_detector_finds_real_and_forged_faces_and_none_where_nobody_is() -> None:
-    from pipeline.faces import choose, detect
+    from pipeline.faces import detect, why_unusable
 
     def found(recording: Recording, forgery: Forgery | None = None) -> list[bool]:
-        return [choose(detect(picture, 40, 640), 40, 0.9)[0] is not None for picture in film(recording, forgery)]
+        faces = detect(list(film(recording, forgery)), 40, 640)
+        return [any(not why_unusable(face, 40, 0.9) for face in of_picture) for of_picture in faces]
 
     assert all(found(RECORDING)) and all(found(DONOR))
     for method in METHODS:

@@ -35,7 +35,7 @@ def answer(cache: Path, name: str, days: float, crops_days: float | None = None)
     store = sha256_of_text(name)
     base = cache / "extract" / store[:2] / store / sha256_of_text(name, "frames")
     crops = aged(base.with_suffix(".crops"), days if crops_days is None else crops_days, 1000)
-    return aged(base.with_suffix(".parquet"), days, 100), crops
+    return aged(base.with_suffix(".json"), days, 100), crops
 
 
 def left_over(path: Path, days: float) -> Path:
@@ -145,21 +145,21 @@ def test_nothing_else_is_touched(cache: Path, tmp_path: Path) -> None:
     here = f"extract/{store[:2]}/{store}"
     others = [
         "thesis.tex",
-        "extract/data.parquet",
+        "extract/data.json",
         "train/state.pt",
         "train/run 1/state.pt",
-        f"models/{frames}.parquet",
+        f"models/{frames}.json",
     ]
-    others += [f"{here}/notes.parquet", f"{here}/{frames}.csv", f"{here}/.{frames}.parquet.part", f"{here}/x/a.crops"]
-    others += [f"extract/{store}/{frames}.parquet", f"extract/{store[:2].upper()}x/{store}/{frames}.crops"]
+    others += [f"{here}/notes.json", f"{here}/{frames}.csv", f"{here}/.{frames}.json.part", f"{here}/x/a.crops"]
+    others += [f"extract/{store}/{frames}.json", f"extract/{store[:2].upper()}x/{store}/{frames}.crops"]
     for name in others:
         aged(cache / name, 1000)
     (cache / "extract/empty").mkdir()
     elsewhere = tmp_path / "elsewhere" / store
-    aged(elsewhere / f"{frames}.parquet", 1000)
+    aged(elsewhere / f"{frames}.json", 1000)
     (cache / "extract/00").mkdir()
     (cache / "extract/00" / ("00" + "1" * 62)).symlink_to(elsewhere)
-    (cache / here / f"{frames}.crops").symlink_to(elsewhere / f"{frames}.parquet")
+    (cache / here / f"{frames}.crops").symlink_to(elsewhere / f"{frames}.json")
     before = contents(tmp_path)
     assert work_cache.prune(cache, 0)["files"] == 0
     assert contents(tmp_path) == before and (cache / "extract/empty").is_dir()

@@ -6,7 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pyarrow.compute as pc
+import pandas as pd
 from pydantic import ConfigDict, Field
 
 from pipeline import answers, crops, params, tars
@@ -32,19 +32,18 @@ def of_answers(store: str, asked: int, look: Picture) -> Row:
     answer. `stored_bytes` are those of the answers, `crop_bytes` and `picture_bytes` what the usable frames take in the
     tars of extract and shard.
     """
-    rows = answers.stored(store)
-    tried = max(len(pc.unique(rows["frame"])), asked)
-    rows = rows.filter(pc.is_valid(rows["start"])).select(["frame", "crops", "start", "bytes"]).to_pandas()
-    rows = rows.sort_values("bytes").drop_duplicates("frame", keep="last")  # of several faces mostly the largest counts
-    middle = rows[len(rows) // 2 :][:1]
-    pictures = map(
-        partial(_picture, look), answers.read_crops(zip(middle.crops, middle.start, middle.bytes, strict=True))
-    )
+    rows = pd.DataFrame(answers.stored(store), columns=["frame", "crops", "start", "bytes"])
+    tried = max(rows.frame.nunique(), asked)
+    # Of several faces mostly the largest is taken.
+    rows = rows[rows.start.notna()].sort_values("bytes").drop_duplicates("frame", keep="last")
+    middle = rows[len(rows) // 2 :][:1].astype({"start": int, "bytes": int})
+    places = zip(middle.crops, middle.start, middle.bytes, strict=True)
+    pictures = map(partial(_picture, look), answers.read_crops(places))
     return {
         "tried": tried,
         "usable": len(rows),
         "stored_bytes": sum(path.stat().st_size for path in Path(store).glob("[!.]*")),
-        "crop_bytes": sum(map(_in_tar, rows.bytes)),
+        "crop_bytes": sum(map(_in_tar, rows.bytes.astype(int))),
         "picture_bytes": len(rows) * sum(_in_tar(len(picture)) + DESCRIPTION_BYTES for picture in pictures),
     }
 

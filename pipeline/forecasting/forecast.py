@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
 from tqdm import tqdm
 
-from pipeline import answers, decoding, extraction, extraction_plan, machine, params
+from pipeline import answers, decoding, extraction, extraction_plan, machine, params, tables
 from pipeline.answers import Request
 from pipeline.engines import Run, Watch, engine
 from pipeline.errors import UsageError
@@ -107,8 +106,8 @@ def _left(needed: Frames, footage: Footage) -> Frames:
 def _boxless(store: str) -> set[int]:
     """Return the frames that an original has answered without a usable face: no fake gets a box there."""
     rows = answers.stored(store)
-    usable = rows.filter(pc.and_(pc.equal(rows["reason"], ""), pc.equal(rows["unusable"], "")))
-    return set(rows["frame"].to_pylist()) - set(usable["frame"].to_pylist())
+    usable = {row["frame"] for row in rows if row["reason"] == "" and not row.get("unusable")}
+    return {row["frame"] for row in rows} - usable
 
 
 def _work(footage: Footage, video: str, frames: list[int], boxed: bool) -> Row:
@@ -212,7 +211,7 @@ def _row(dataset: Dataset, measured: list[Row]) -> Row:
         "decoded_frames": int(rest.decoded.sum()),
         "measured_videos": len({request["video"] for request in measured}),
     }
-    there = [not dataset.left and Path(path, dataset.key).is_dir() for path in ("data/extract", "data/shard")]
+    there = [not dataset.left and _is_extracted(dataset), not dataset.left and _is_sharded(dataset)]
     if all(there):
         return row | {"usable": None} | dict.fromkeys(FIGURES, 0) | {f"{figure}_error": 0 for figure in FIGURES}
     sample = _sample(dataset, measured)
@@ -236,6 +235,20 @@ def _row(dataset: Dataset, measured: list[Row]) -> Row:
         row[figure] = round(float(value), 3)
         row[f"{figure}_error"] = None if error is None else round(error, 3)
     return row
+
+
+def _is_extracted(dataset: Dataset) -> bool:
+    """Say whether data/extract holds what extraction would give: all wanted frames were tried for it."""
+    path = Path("data/extract", dataset.key, "frames.parquet")
+    if not path.is_file():
+        return False
+    frames = tables.read(path, tables.FRAMES, ["video", "frame", "status"])
+    tried = frames[frames.status != "unused"].groupby("video").frame.agg(set).to_dict()
+    return all(tried.get(video, set()) >= set(wanted) for video, wanted in dataset.wanted.items())
+
+
+def _is_sharded(dataset: Dataset) -> bool:
+    return _is_extracted(dataset) and Path("data/shard", dataset.key, "samples.parquet").is_file()
 
 
 def _sample(dataset: Dataset, measured: list[Row]) -> pd.DataFrame:

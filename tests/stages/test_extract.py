@@ -67,15 +67,15 @@ def test_killed_at_any_moment_and_started_again(project: Path, finished: Path, t
     cache = tmp_path / "cold"
     for number in (1, 4, 8):
         with script(project, "extract", VERIFRAME_CACHE=str(cache)) as process:
-            while len(list(cache.rglob("[!.]*.parquet"))) < number and process.poll() is None:
+            while len(list(cache.rglob("[!.]*.json"))) < number and process.poll() is None:
                 time.sleep(0.005)
             os.killpg(process.pid, signal.SIGKILL)
         assert not (project / f"data/extract/{KEY}/frames.parquet").exists()
-        made = {path: path.stat().st_ino for path in cache.rglob("[!.]*.parquet")}
+        made = {path: path.stat().st_ino for path in cache.rglob("[!.]*.json")}
         assert len(made) >= number
     run_stage(project, "extract", VERIFRAME_CACHE=str(cache))
     assert contents(project / "data/extract") == contents(finished / "data/extract")
-    assert made.items() <= {path: path.stat().st_ino for path in cache.rglob("[!.]*.parquet")}.items()
+    assert made.items() <= {path: path.stat().st_ino for path in cache.rglob("[!.]*.json")}.items()
 
 
 def test_a_part_fills_the_cache_and_writes_no_output(
@@ -87,10 +87,10 @@ def test_a_part_fills_the_cache_and_writes_no_output(
             monkeypatch.setattr(sys, "argv", ["extract", KEY, "--shard", part])
             extract.main()
         assert not (project / "data/extract").exists()
-    made = set((project / "shared").rglob("*.parquet"))
+    made = set((project / "shared").rglob("*.json"))
     run_stage(project, "extract", VERIFRAME_CACHE="shared")
     assert contents(project / "data/extract") == contents(finished / "data/extract")
-    assert set((project / "shared").rglob("*.parquet")) == made
+    assert set((project / "shared").rglob("*.json")) == made
 
 
 @pytest.mark.parametrize("part", ["2/2", "1", "a/b", "-1/2", "0/0"])
