@@ -4,26 +4,21 @@ This is what workers run: nothing here imports pandas or pyarrow, and torch only
 
 An answer lies in the work cache, in the store of its video: `<name>.crops` holds the encoded crops one after the other,
 `<name>.json`, written last, a list of rows: one per face, or per frame without a face. A video may have several
-answers, each for other frames.
+answers, each for other frames. pipeline.answer_store reads them.
 """
 
 import json
-import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 
-from pipeline import crops, decoding, faces, images, machine, video
-from pipeline.errors import UserError
+from pipeline import crops, decoding, evidence, faces, images, machine, video
 from pipeline.faces import Box, Face
 from pipeline.files import sha256_of_bytes, sha256_of_file, sha256_of_text, whole_or_absent
 
@@ -42,8 +37,6 @@ LOST = ("missing", "changed_since_index", "unreadable")
 # What a frame's faces came to, from nearest to usable to furthest.
 NEARLY_USABLE = ("blurred_face", "small_face", "improbable_face")
 
-PATCH = 64  # pixels; side of the grey picture of a face in which a fake is held against its original
-MARKED = 64  # grey level from which a mask marks; compression leaves lower ones around it
 BATCH_BYTES = 32 * 2**20  # of pictures that go to a GPU together: 12 frames of 720p, two of 4K
 
 
@@ -110,7 +103,7 @@ class Request:
 
 
 # The modules that decide an answer; tests/test_house.py holds them against what this one imports.
-MODULES = ("answers", "crops", "decoding", "faces", "images", "mtcnn", "video")
+MODULES = ("answers", "crops", "decoding", "evidence", "faces", "images", "mtcnn", "video")
 
 
 def code() -> list[str]:
@@ -141,25 +134,36 @@ def extract_video(request: Request) -> str | None:
 def _rows(request: Request, file: BinaryIO) -> list[Row]:
     """Return the rows of all wanted frames; their crops go to `file` one by one."""
     rows: list[Row] = []
-    undecided: dict[int, list[Row]] = {}  # frame -> rows of its usable faces, where there are several
-    patches: dict[int, list[np.ndarray]] = {}
-    sizes: dict[int, tuple[int, int]] = {}
+    undecided: dict[int, tuple[tuple[int, int], list[Row]]] = {}  # frame -> its size, rows of its several usable faces
+    patches: dict[int, list[np.ndarray]] = {}  # of those faces, where they are held against an original
     for frame, picture, reason, found in _searched(request):
         of_frame = _frame_rows(frame, picture, reason, found, request, file)
         rows += of_frame
         usable = [row for row in of_frame if row["reason"] == "" and not row["unusable"]]
         if request.clue is not None and picture is not None and len(usable) > 1:
-            undecided[frame] = usable
-            patches[frame] = [_patch(picture, _box(row)) for row in usable]
-            sizes[frame] = picture.shape[:2]
+            undecided[frame] = picture.shape[:2], usable
+            if request.clue.kind == "original":
+                patches[frame] = [evidence.patch(picture, _box(row)) for row in usable]
     if request.clue is not None and undecided:
-        for frame, picture, reason in _pictures(_clue_source(request.clue, set(undecided))):
-            if reason in LOST:
-                raise video.VideoError(reason, f"the {request.clue.kind} of frame {frame}")
-            if picture is not None:
-                for row, patch in zip(undecided[frame], patches[frame], strict=True):
-                    row["evidence"] = _evidence(request.clue.kind, picture, sizes[frame], _box(row), patch)
+        _add_evidence(request.clue, undecided, patches)
     return rows
+
+
+def _add_evidence(
+    clue: Clue, undecided: dict[int, tuple[tuple[int, int], list[Row]]], patches: dict[int, list[np.ndarray]]
+) -> None:
+    """Fill in the evidence of the faces in `undecided`; see `_rows`."""
+    for frame, picture, reason in _pictures(_clue_source(clue, set(undecided))):
+        if reason in LOST:
+            raise video.VideoError(reason, f"the {clue.kind} at frame {frame}")
+        if picture is not None:
+            size, rows = undecided[frame]
+            for number, row in enumerate(rows):
+                row["evidence"] = (
+                    evidence.share_marked(picture, _box(row), size)
+                    if clue.kind == "mask"
+                    else evidence.difference(picture, _box(row), size, patches[frame][number])
+                )
 
 
 def _searched(request: Request) -> Iterator[tuple[int, np.ndarray | None, str, list[Face] | None]]:
@@ -257,7 +261,7 @@ def _pictures(source: Source) -> Iterator[tuple[int, np.ndarray | None, str]]:
     path = Path(source.path)
     _check(path, source)
     frame_of = dict(zip(source.pts, source.frames, strict=True))
-    for pts, picture, reason in decoding.decode(path, list(source.pts), list(source.key_pts)):
+    for pts, picture, reason in decoding.decode(path, source.pts, source.key_pts):
         yield frame_of[pts], picture, reason
 
 
@@ -296,9 +300,6 @@ def _batches(answers: Iterator[tuple[int, np.ndarray | None, str]]) -> Iterator[
         yield batch
 
 
-# --- which face was forged -------------------------------------------------------------------------------------------
-
-
 def _clue_source(clue: Clue, frames: Collection[int]) -> Source:
     """Return where the clue's pictures of `frames` are; of a mask its packets are scanned for that."""
     source = clue.source
@@ -322,83 +323,3 @@ def _clue_source(clue: Clue, frames: Collection[int]) -> Source:
         key_pts=key_pts,
         images=found if source.images else (),
     )
-
-
-def _evidence(kind: str, picture: np.ndarray, size: tuple[int, int], box: Box, patch: np.ndarray) -> float | None:
-    """Return how much speaks for a forged face in `box`; `picture` is the mask, or the original, at this frame.
-
-    Of a mask the share of the box that it marks, 0 to 1; of an original the mean absolute difference, grey levels, 0 to
-    255, or None where its picture has another size than the fake's, `size` (height, width).
-    """
-    if kind == "original":
-        if picture.shape[:2] != size:
-            return None
-        return round(float(np.abs(_patch(picture, box).astype(np.int16) - patch).mean()), 3)
-    marked = (picture.max(axis=2) >= MARKED).astype(np.uint8)
-    if marked.shape != size:
-        marked = cv2.resize(marked, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
-    inside = _cut(marked, _inside(box, size))
-    return round(float(inside.mean()), 3) if inside.size else None
-
-
-def _patch(picture: np.ndarray, box: Box) -> np.ndarray:
-    """Return the face in `box` as a small grey picture, uint8 (PATCH, PATCH)."""
-    grey = cv2.cvtColor(_cut(picture, _inside(box, picture.shape[:2])), cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (PATCH, PATCH), interpolation=cv2.INTER_AREA)
-
-
-def _inside(box: Box, size: tuple[int, int]) -> Box:
-    """Return the part of `box` that lies in a picture of `size` (height, width)."""
-    left, top = max(box[0], 0), max(box[1], 0)
-    return left, top, min(box[0] + box[2], size[1]) - left, min(box[1] + box[3], size[0]) - top
-
-
-# --- reading answers -------------------------------------------------------------------------------------------------
-
-
-def stored(store: str) -> list[Row]:
-    """Return the rows of all answers in a store, each frame once, with `crops`: the file that holds their crops."""
-    rows_of: dict[int, list[Row]] = {}
-    for path, rows in _answers(store):
-        answer: dict[int, list[Row]] = {}
-        for row in rows:
-            answer.setdefault(row["frame"], []).append(row | {"crops": str(path.with_suffix(".crops"))})
-        rows_of = answer | rows_of
-    return [row for frame in sorted(rows_of) for row in rows_of[frame]]
-
-
-def known(store: str) -> set[int]:
-    """Return the frames whose answers lie in a store."""
-    return {row["frame"] for _, rows in _answers(store) for row in rows}
-
-
-def _answers(store: str) -> Iterator[tuple[Path, list[Row]]]:
-    """Yield the whole answers in a store; one that a power cut or a full disk has spoiled counts as none."""
-    for path in sorted(Path(store).glob("[!.]*.json")):
-        with suppress(OSError, ValueError):
-            rows = json.loads(path.read_bytes())
-            end = max((row["start"] + row["bytes"] for row in rows if "start" in row), default=0)
-            if path.with_suffix(".crops").stat().st_size < end:
-                continue
-            with suppress(OSError):  # a cache that may only be read
-                os.utime(path)  # `veriframe cache` removes what was not used for long
-            yield path, rows
-
-
-def unanswered(frames: Iterable[int], reason: str) -> list[Row]:
-    """Return rows as `stored` does for frames that have no answer, for `reason`."""
-    return [{"frame": frame, "reason": reason} for frame in frames]
-
-
-def read_crops(rows: Iterable[tuple[str, int, int]]) -> Iterator[bytes]:
-    """Yield the encoded crops at (file of crops, start, bytes), in this order, one at a time.
-
-    Raises UserError when a file is gone: somebody has removed it since its rows were read.
-    """
-    for path, of_file in groupby(rows, itemgetter(0)):
-        if not Path(path).is_file():
-            raise UserError(f"{path} has gone from the work cache; run extract again, it makes anew what is missing")
-        with Path(path).open("rb") as file:
-            for _, start, size in of_file:
-                file.seek(start)
-                yield file.read(size)

@@ -167,7 +167,7 @@ def _add_forecast(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         help=text,
         description=text.capitalize() + ". Run it in the project's root folder, after the stage reduce. To measure, it "
         "really extracts some videos; what they give stays in the work cache.",
-        epilog="Exit code 0: there is room for everything; 1: there is not; 2: nothing can be foretold.",
+        epilog="Exit code 0: there is room for everything; 1: there is not; 2: no forecast can be made.",
     )
     command.add_argument("keys", nargs="*", metavar="KEY", help="keys of datasets in params.yaml (default: all)")
     command.add_argument(
@@ -218,7 +218,7 @@ def _add_cache(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "cache",
         help=text,
         description=text.capitalize() + ". What is removed is made again when it is needed: it costs time and changes "
-        "no result. Do not remove while extract or train runs what it may still want.",
+        "no result. Do not prune while extract or train is running: it may still need what would go.",
     )
     command.add_argument(
         "--prune",

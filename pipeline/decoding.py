@@ -63,7 +63,7 @@ CROWDED = "crowded"
 MOST_OBLONG, LEAST_OBLONG = 4, 1.01
 
 
-def decode(path: Path, pts: list[int], key_pts: list[int]) -> Iterator[Answer]:
+def decode(path: Path, pts: Sequence[int], key_pts: Sequence[int]) -> Iterator[Answer]:
     """Decode exactly the frames at the time stamps `pts`; of a file without time stamps, the frames of these numbers.
 
     `key_pts` are the ascending time stamps of all key frames (`video.scan`). Each group of pictures is decoded from its
@@ -230,7 +230,7 @@ def _judged(frames: list[VideoFrame], key: int | None) -> Iterator[tuple[int, Vi
 class _Reader:
     """An open video that is read from one key frame or another; from the start where its container seeks wrongly."""
 
-    def __init__(self, path: Path, key_pts: list[int]) -> None:
+    def __init__(self, path: Path, key_pts: Sequence[int]) -> None:
         self.path, self.key_pts = path, key_pts
         self.plain = False  # whether every packet must be decoded
         self._seeks = True  # whether seeks lead where they should, and time stamps are the same after them

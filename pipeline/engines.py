@@ -149,20 +149,16 @@ def ray_engine(workers: int | None = None, timeout_s: float | None = None) -> It
     """
     if find_spec("ray") is None:
         raise UserError("VERIFRAME_ENGINE=ray needs Ray: pip install 'veriframe[ray]'")
-    joined: list[Run] = []
+    start = functools.cache(_run_of_ray)
 
     def run(fn: Callable[[Any], Any], jobs: Iterable[Any], watch: Watch | None = None) -> Iterator[tuple[Any, Any]]:
-        if not joined:
-            joined.append(_run_of_ray(workers, timeout_s))
-        yield from joined[0](fn, jobs, watch)
+        yield from start(workers, timeout_s)(fn, jobs, watch)
 
     try:
         yield run
     finally:
-        if joined:
-            import ray
-
-            ray.shutdown()
+        if "ray" in sys.modules:
+            sys.modules["ray"].shutdown()  # also where joining failed half-way; nothing where it was never tried
 
 
 def _run_of_ray(workers: int | None, timeout_s: float | None) -> Run:
@@ -172,6 +168,7 @@ def _run_of_ray(workers: int | None, timeout_s: float | None) -> Run:
     gpus = resources.get("GPU", 0)
     environment = ENVIRONMENT | {name: value for name, value in os.environ.items() if name.startswith("VERIFRAME_")}
     environment["VERIFRAME_DEVICE"] = machine.device()  # every worker computes where this process would
+    # Ray counts GPUs in ten-thousandths.
     share = min(1.0, int(10_000 * gpus / at_once) / 10_000) if environment["VERIFRAME_DEVICE"] == "cuda" else 0
     remote = ray.remote(
         num_cpus=1,
@@ -334,6 +331,8 @@ def _join_ray(workers: int | None) -> Any:
         _knock(address)  # Ray itself would wait for a quarter of an hour
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(own if address == "local" else {}))
     except (OSError, RuntimeError, ValueError) as error:
+        if address == "local":
+            raise UserError(f"Ray cannot be started on this machine: {_last_line(error)}") from None
         raise UserError(
             f"the Ray cluster RAY_ADDRESS={address} cannot be joined: {_last_line(error)}; it must be the head node's "
             "host:6379 (not ray://), running, with the RAY_AUTH_MODE and token of this process"

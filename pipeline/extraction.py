@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipeline import answers, face_choice, selection, tables
+from pipeline import answer_store, answers, face_choice, selection, tables
 from pipeline.answers import Request
 from pipeline.engines import Run, WorkerDied, WorkerKilled, twice
 from pipeline.errors import UserError
-from pipeline.files import sha256_of_text
+from pipeline.files import bucket_of
 from pipeline.footage import Boxes, Footage
 from pipeline.progress import track
 from pipeline.tars import write_tar
@@ -109,7 +109,7 @@ def fill_cache(
     mine = {
         video: asked
         for video, asked in wanted.items()
-        if int(sha256_of_text(footage.box_original(video) or video)[:8], 16) % parts == part
+        if bucket_of(footage.box_original(video) or video, parts) == part
     }
     found = attempts(mine, footage, run).drop_duplicates(["video", "frame"])
     lost = Counter(found.reason[found.reason.isin(LOST)])
@@ -154,10 +154,10 @@ def _gathered(wanted: Wanted, footage: Footage, run: Run, boxes: Boxes | None) -
     parts, rows = [], list[answers.Row]()
     for video, asked in wanted.items():
         frames = set(asked)
-        found = [row | {"video": video} for row in answers.stored(footage.store(video)) if row["frame"] in frames]
+        found = [row | {"video": video} for row in answer_store.stored(footage.store(video)) if row["frame"] in frames]
         if video in lost:
             left = sorted(frames - {row["frame"] for row in found})
-            found += [row | {"video": video} for row in answers.unanswered(left, lost[video])]
+            found += [row | {"video": video} for row in answer_store.unanswered(left, lost[video])]
         rows += found
         if len(rows) > 100_000:  # as Python objects they take ten times the memory
             parts.append(_table(rows))
@@ -275,7 +275,7 @@ def write_crops(folder: Path, kept: pd.DataFrame, tars: int, suffix: str) -> pd.
     members' names.
     """
     kept = kept.sort_values(["video", "frame"])
-    bucket = kept.video.map(lambda video: int(sha256_of_text(video)[:8], 16) % tars)
+    bucket = kept.video.map(lambda video: bucket_of(video, tars))
     parts = []
     for number in range(tars):
         part = kept[bucket == number]
@@ -286,5 +286,5 @@ def write_crops(folder: Path, kept: pd.DataFrame, tars: int, suffix: str) -> pd.
 
 
 def _members(part: pd.DataFrame, suffix: str) -> Iterable[tuple[str, bytes]]:
-    crops = answers.read_crops(zip(part.crops, part.start.astype(int), part.bytes.astype(int), strict=True))
+    crops = answer_store.read_crops(zip(part.crops, part.start.astype(int), part.bytes.astype(int), strict=True))
     return ((f"{key}{suffix}", crop) for key, crop in zip(part.key, crops, strict=True))

@@ -39,6 +39,11 @@ def sha256_of_text(*parts: object) -> str:
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
 
 
+def bucket_of(text: str, buckets: int) -> int:
+    """Return which of `buckets`, numbered from 0, a text falls into by its hash: the same one in every run."""
+    return int(sha256_of_text(text)[:8], 16) % buckets
+
+
 def list_files(root: Path) -> list[str]:
     """Return every file below `root` (links followed) as a sorted list of relative paths with forward slashes."""
 

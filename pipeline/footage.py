@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import answers, tables
+from pipeline import answer_store, answers, tables
 from pipeline.answers import Clue, Recipe, Request, Source
 from pipeline.faces import Box
 from pipeline.files import sha256_of_text
@@ -86,16 +86,20 @@ class Footage:
         digest = sha256_of_text(self.videos[video].sha256, boxes, *behind, self._making)
         return str(self.cache / digest[:2] / digest)
 
+    def uncached(self, wanted: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+        """Return those of the `wanted` frames that the work cache does not hold, ascending; only videos with some."""
+        left = {video: sorted(set(frames) - answer_store.known(self.store(video))) for video, frames in wanted.items()}
+        return {video: frames for video, frames in left.items() if frames}
+
     def requests(self, wanted: Mapping[str, Sequence[int]], boxes: Boxes | None = None) -> list[Request]:
         """Return one request per video for those `wanted` frames that the work cache does not hold.
 
         `boxes` holds the boxes of the originals' frames; without them faces are searched for.
         """
-        left = {video: sorted(set(frames) - answers.known(self.store(video))) for video, frames in wanted.items()}
-        return [self._request(video, tuple(frames), boxes) for video, frames in left.items() if frames]
+        return [self._request(video, tuple(frames), boxes) for video, frames in self.uncached(wanted).items()]
 
     def clue_kind(self, video: str) -> str:
-        """Return what tells which face of `video` was forged: mask, original, or nothing."""
+        """Return what tells which face of `video` was forged: "mask", "original", or "" for nothing."""
         clue = self._clue(video, ())
         return "" if clue is None else clue.kind
 
@@ -157,8 +161,8 @@ class Footage:
 
 def _shape(facts: Any) -> tuple[str, int, int, str]:
     """Return what two videos must share for a box to mean the same in both: medium, size as shown, shape of pixels."""
-    lies = not pd.isna(facts.rotation) and facts.rotation % 180 == 90
-    width, height = (facts.height, facts.width) if lies else (facts.width, facts.height)
+    turned = not pd.isna(facts.rotation) and facts.rotation % 180 == 90
+    width, height = (facts.height, facts.width) if turned else (facts.width, facts.height)
     return facts.media, width, height, "1:1" if pd.isna(facts.sample_aspect) else facts.sample_aspect
 
 

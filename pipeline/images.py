@@ -47,7 +47,7 @@ def scan(paths: Sequence[Path]) -> dict[str, Any]:
 def decode(paths: Sequence[Path], sha256: Sequence[str]) -> Iterator[tuple[np.ndarray | None, str]]:
     """Read images that have the hashes `sha256`, one after the other.
 
-    Yields (upright RGB picture uint8 (height, width, 3), "") or (None, reason) with reason `missing`,
+    Yields (upright RGB picture uint8 (height, width, 3), "") or (None, reason) with reason `missing`, `unreadable`,
     `changed_since_index` or `corrupt_frame`.
     """
     for path, expected in zip(paths, sha256, strict=True):

@@ -2,7 +2,7 @@
 
 | variable | meaning | default |
 |---|---|---|
-| VERIFRAME_WORKERS | processes for video work | the processor cores this process may use |
+| VERIFRAME_WORKERS | processes for video work | the cores this process may use; with Ray those of the cluster |
 | VERIFRAME_CACHE | folder of the work cache (disposable) | .cache/veriframe; ~/.cache/veriframe outside a project |
 | VERIFRAME_ENGINE | what runs the video work: local or ray (docs/cluster.md) | local: processes of this machine |
 | VERIFRAME_DEVICE | what networks compute on: cpu, cuda or auto | auto: cuda where torch sees a GPU |

@@ -204,7 +204,7 @@ def shortfall(frames: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
             of_method = {"method": method, "candidates": len(part), "tried": failed + good, "failed": failed}
             reasons = Counter(part.reason[part.state == "failed"])
             frequent = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-            told = ", ".join(f"{reason} {number}" for reason, number in frequent)
+            told = ", ".join(f"{reason} {times}" for reason, times in frequent)
             rows.append(of_class | of_method | {"good": good, "reasons": told})
     for split, part in cells[~np.isnan(numbers)].groupby("split"):
         for label in set(CLASSES) - set(part.label):  # a class without a single candidate has no cell

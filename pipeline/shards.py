@@ -13,16 +13,23 @@ from pipeline import tars
 from pipeline.crops import encode, final_picture
 from pipeline.engines import Run
 from pipeline.errors import UserError
-from pipeline.files import sha256_of_bytes, sha256_of_text
+from pipeline.files import bucket_of, sha256_of_bytes, sha256_of_text
 from pipeline.progress import track
 
 Job = dict[str, Any]
 
 
+def _shard_name(split: str, number: int) -> str:
+    return f"{split}-{number:06d}.tar"
+
+
 def shard_names(frames: pd.DataFrame, shards: dict[str, int]) -> pd.Series:
     """Return the shard of each frame, `<split>-<number>.tar`, from its split and the hash of its video."""
-    numbers = frames.video.map(lambda video: int(sha256_of_text(video)[:8], 16)) % frames.split.map(shards)
-    return frames.split + "-" + numbers.astype(str).str.zfill(6) + ".tar"
+    names = [
+        _shard_name(split, bucket_of(video, shards[split]))
+        for video, split in zip(frames.video, frames.split, strict=True)
+    ]
+    return pd.Series(names, index=frames.index, dtype="str")
 
 
 def write_shards(
@@ -38,7 +45,7 @@ def write_shards(
     frames = (
         frames.assign(chance=frames.key.map(sha256_of_text)).sort_values(["shard", "chance"]).drop(columns="chance")
     )
-    names = [f"{split}-{number:06d}.tar" for split, count in shards.items() for number in range(count)]
+    names = [_shard_name(split, number) for split, count in shards.items() for number in range(count)]
     jobs = [
         {
             "name": name,

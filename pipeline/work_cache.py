@@ -15,8 +15,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
+from pipeline import disks
 from pipeline.errors import UserError
-from pipeline.forecasting import disk_space
 
 PARTS = {
     "extract": "faces and crops of videos",
@@ -57,7 +57,7 @@ def look(folder: Path) -> Report:
         "parts": parts,
         "files": sum(part["files"] for part in parts.values()),
         "bytes": sum(part["bytes"] for part in parts.values()),
-        "free_bytes": shutil.disk_usage(disk_space.existing(folder)).free,
+        "free_bytes": shutil.disk_usage(disks.existing(folder)).free,
     }
 
 
@@ -142,7 +142,7 @@ def _drop_empty_folders(top: Path) -> None:
 
 def describe(report: Report) -> str:
     """Return the report of `look`, with `pruned` of `prune` if there is one, as text for people."""
-    free = f"{disk_space.in_words(report['free_bytes'])} free on its disk"
+    free = f"{disks.in_words(report['free_bytes'])} free on its disk"
     lines = [f"{report['path']}: {_in_words(report)}; {free}"]
     width = max(map(len, PARTS.values()))
     for part, held in report["parts"].items():
@@ -154,7 +154,7 @@ def describe(report: Report) -> str:
 
 
 def _in_words(held: Report) -> str:
-    return f"{held['files']:,} {'file' if held['files'] == 1 else 'files'}, {disk_space.in_words(held['bytes'])}"
+    return f"{held['files']:,} {'file' if held['files'] == 1 else 'files'}, {disks.in_words(held['bytes'])}"
 
 
 def _ages(held: Report) -> str:
@@ -162,4 +162,6 @@ def _ages(held: Report) -> str:
         return ""
     now = datetime.now(UTC)
     newest, oldest = [(now - datetime.fromisoformat(held[use])).days for use in ("newest_use", "oldest_use")]
-    return f"last used {oldest} days ago" if newest == oldest else f"last used {newest} to {oldest} days ago"
+    if newest < oldest:
+        return f"last used {newest} to {oldest} days ago"
+    return f"last used {oldest} {'day' if oldest == 1 else 'days'} ago"

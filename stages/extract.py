@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import extraction, extraction_plan, params, selection, tables
+from pipeline import extraction, extraction_plan, selection, tables
 from pipeline.engines import engine
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.extraction_plan import Plan
@@ -21,11 +21,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.extract")
     parser.add_argument("key", metavar="KEY", help="key of the dataset in params.yaml")
     parser.add_argument("--shard", metavar="i/n", type=_part, help="fill the work cache for part i (from 0) of n")
-    arguments = parser.parse_args(sys.argv[1:])
-    key = params.dataset_key([sys.argv[0], arguments.key])
+    arguments = parser.parse_args()
+    key = arguments.key
     plan = extraction_plan.load(key)
     if plan.knobs.on_shortfall == "fail":  # before hours of work
-        _mind_shortfall(plan, plan.frames.assign(state="untried", reason=""), key)
+        _report_shortfall(plan, plan.frames.assign(state="untried", reason=""), key)
     with engine(plan.knobs.timeout) as run:
         if arguments.shard is not None:
             part, parts = arguments.shard
@@ -33,7 +33,7 @@ def main() -> None:
             print(f"part {part} of {parts}: {frames:,} frames of {videos:,} videos are in the work cache")
             return
         tried, faces = extraction.extract(plan.frames, plan.cells, plan.footage, run)
-    _mind_shortfall(plan, tried, key)
+    _report_shortfall(plan, tried, key)
     _write(Path("data/extract") / key, plan, tried, faces, key)
 
 
@@ -44,7 +44,7 @@ def _part(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _mind_shortfall(plan: Plan, frames: pd.DataFrame, key: str) -> None:
+def _report_shortfall(plan: Plan, frames: pd.DataFrame, key: str) -> None:
     """List the quotas that cannot be met, by split, class and method; UserError where that must stop the pipeline."""
     short = selection.shortfall(frames, plan.cells)
     for row in short.to_dict("records"):

@@ -80,7 +80,7 @@ def project(tmp_path: Path, finished: Path) -> Path:
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A real video of every shape of decoding.SHAPES, by name."""
-    from decoding import SHAPES
+    from exact_decoding import SHAPES
     from fabricated_videos import write_video
 
     folder = tmp_path_factory.mktemp("shapes")

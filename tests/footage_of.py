@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import answers, extraction, selection, tables, video
+from pipeline import answer_store, extraction, selection, tables, video
 from pipeline.answers import Recipe, Request
 from pipeline.faces import Face
 from pipeline.files import sha256_of_bytes, sha256_of_file
@@ -79,7 +79,7 @@ def extract(of: Footage, rows: list[dict[str, Any]], run: Any, quota: int | str 
     assert list(faces.columns) == tables.FACES.names and set(faces.key) <= set(frames.key)
     frames["status"], _ = selection.settle(frames, cells)
     kept = frames[frames.status == "kept"]
-    crops = list(answers.read_crops(zip(kept.crops, kept.start, kept.bytes, strict=True)))
+    crops = list(answer_store.read_crops(zip(kept.crops, kept.start, kept.bytes, strict=True)))
     assert [sha256_of_bytes(crop) for crop in crops] == kept.sha256.tolist()
     return frames
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decoding import SHAPES, answers, assert_exact, decode
 from encoded_videos import ENCODINGS, encode
+from exact_decoding import SHAPES, answers, assert_exact, decode
 from fabricated_videos import all_frames, write_video
 from pipeline import decoding, video
 
@@ -30,8 +30,7 @@ def test_only_what_is_needed_is_decoded(shapes: dict[str, Path], monkeypatch: py
     path = shapes["short GOPs, B-frames"]
     facts = video.scan(path)
     pts, keys = facts["pts"], [facts["pts"][index] for index in facts["key_frames"]]
-    with av.open(str(path)) as container:
-        stored = [packet.pts for packet in container.demux(video=0) if packet.size]
+    stored = [time for time, _, _ in packets(path)]
     came: list[int] = []
     places: list[int | None] = []
     real_judged, real_ways = decoding._judged, decoding._Reader._ways_to
@@ -76,25 +75,6 @@ def test_a_stamp_that_no_frame_has(shapes: dict[str, Path]) -> None:
     assert [picture is None for picture in got.values()] == [False, True, False, True]
 
 
-def test_damage_in_the_middle_costs_no_other_gop_and_gives_no_wrong_picture(tmp_path: Path) -> None:
-    pixels = [np.random.default_rng(number).integers(0, 255, (96, 128, 3)).astype(np.uint8) for number in range(36)]
-    path = write_video(tmp_path / "a.mp4", pixels=pixels, gop=12, b_frames=0)
-    whole = all_frames(path)
-    with av.open(str(path)) as container:
-        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-    content = bytearray(path.read_bytes())
-    position, size = packets[17]
-    content[position : position + size] = bytes(size)  # frame 17, in the second of three GOPs
-    path.write_bytes(content)
-    facts = video.scan(path)  # all packets are there: a scan cannot see it
-    assert facts["frames"] == 36
-    got = decode(path, facts["pts"])
-    fine = [number for number, pts in enumerate(facts["pts"]) if got[pts] is not None]
-    assert set(fine) >= {*range(17), *range(24, 36)} and 17 not in fine
-    for number in fine:
-        assert np.array_equal(got[facts["pts"][number]], whole[facts["pts"][number]])
-
-
 def test_a_file_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(video.VideoError) as caught:
         next(decoding.decode(tmp_path / "gone.mp4", [0], [0]))
@@ -131,14 +111,6 @@ def test_real_clips_decode_exactly(clips: Path, name: str) -> None:
         assert got is not None and np.array_equal(got, whole[pts_])
 
 
-def test_a_corrupt_clip_gives_the_pictures_before_the_damage(clips: Path) -> None:
-    """The decoder says that frame 32, stored before frames 29 to 31, is damaged, and no key frame follows."""
-    path = clips / "traps/corrupted_packet.mp4"
-    pts = video.scan(path)["pts"]
-    got = answers(path, pts)
-    assert [got[time][1] for time in pts] == [""] * 29 + ["corrupt_frame"] * 21
-
-
 def test_empty_packets_do_not_end_the_decoding(clips: Path) -> None:
     """In Theora an empty packet says: the same picture once more."""
     path = clips / "traps/theora_empty_packets.ogv"
@@ -146,6 +118,9 @@ def test_empty_packets_do_not_end_the_decoding(clips: Path) -> None:
     got = decode(path, pts)
     assert len(got) == 752 and all(picture is not None for picture in got.values())
     assert np.array_equal(got[pts[400]], decode(path, [pts[400]])[pts[400]])
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +142,31 @@ def spoil(path: Path, target: Path, pts: int) -> Path:
     content[position + size // 4 : position + size] = np.random.default_rng(0).bytes(size - size // 4)
     target.write_bytes(content)
     return target
+
+
+def test_damage_in_the_middle_costs_no_other_gop_and_gives_no_wrong_picture(tmp_path: Path) -> None:
+    pixels = [np.random.default_rng(number).integers(0, 255, (96, 128, 3)).astype(np.uint8) for number in range(36)]
+    path = write_video(tmp_path / "a.mp4", pixels=pixels, gop=12, b_frames=0)
+    whole = all_frames(path)
+    content = bytearray(path.read_bytes())
+    _, position, size = packets(path)[17]
+    content[position : position + size] = bytes(size)  # frame 17, in the second of three GOPs
+    path.write_bytes(content)
+    facts = video.scan(path)  # all packets are there: a scan cannot see it
+    assert facts["frames"] == 36
+    got = decode(path, facts["pts"])
+    fine = [number for number, pts in enumerate(facts["pts"]) if got[pts] is not None]
+    assert set(fine) >= {*range(17), *range(24, 36)} and 17 not in fine
+    for number in fine:
+        assert np.array_equal(got[facts["pts"][number]], whole[facts["pts"][number]])
+
+
+def test_a_corrupt_clip_gives_the_pictures_before_the_damage(clips: Path) -> None:
+    """The decoder says that frame 32, stored before frames 29 to 31, is damaged, and no key frame follows."""
+    path = clips / "traps/corrupted_packet.mp4"
+    pts = video.scan(path)["pts"]
+    got = answers(path, pts)
+    assert [got[time][1] for time in pts] == [""] * 29 + ["corrupt_frame"] * 21
 
 
 def test_damage_costs_what_is_built_on_it_and_nothing_else(pyramid: Path, tmp_path: Path) -> None:
@@ -236,10 +236,8 @@ def test_pictures_built_on_a_damaged_one_are_damaged(tmp_path: Path) -> None:
     """The decoder tells of the damaged picture alone; those that refer to it come wrong, without a word."""
     path = write_video(tmp_path / "a.mp4", 36, size=(320, 240), gop=12, b_frames=0)
     whole = all_frames(path)
-    with av.open(str(path)) as container:
-        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
     content = bytearray(path.read_bytes())
-    position, size = packets[15]
+    _, position, size = packets(path)[15]
     content[position + 40 : position + size] = b"\xff" * (size - 40)
     path.write_bytes(content)
     facts = video.scan(path)

@@ -1,25 +1,23 @@
 """`veriframe doctor` on small trees: what it finds, says, returns and writes."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import av
 import cv2
 import numpy as np
 import pytest
 
+from command import Outcome, veriframe
 from fabricated_videos import FAULTS, picture, write_celeb_tree, write_video
-from pipeline import cli, contact_sheet, doctor
+from pipeline import contact_sheet, doctor
 from pipeline.datasets import Count, load_layout
 from small_project import contents, inside
 
 TEST_LIST = "List_of_testing_videos.txt"
-Outcome = tuple[int, str, str]
 Doctor = Callable[..., Outcome]
 
 
@@ -28,15 +26,8 @@ def run_doctor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Doctor:
     """Run `veriframe doctor` in this process; return exit code, stdout and stderr."""
 
     def run(*arguments: str | Path, **environment: str) -> Outcome:
-        command = ["veriframe", "doctor", *map(str, arguments)]
-        capsys.readouterr()
-        with inside(tmp_path, **environment), mock.patch.object(sys, "argv", command):
-            try:
-                cli.main()
-                code = 0
-            except SystemExit as end:
-                code = int(end.code or 0)
-        return code, *capsys.readouterr()
+        with inside(tmp_path, **environment):
+            return veriframe(capsys, "doctor", *arguments)
 
     return run
 

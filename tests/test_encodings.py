@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decoding import answers, assert_exact
 from encoded_videos import ENCODINGS, encode
+from exact_decoding import answers, assert_exact
 from fabricated_videos import all_frames
 from pipeline import decoding, video
 

@@ -1,7 +1,6 @@
 import dataclasses
 import os
 import signal
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 
 from fabricated_videos import all_frames, picture, write_video
 from footage_of import MTCNN, WHOLE_FRAME, counting, extract, face, footage, index_row, plan
-from pipeline import answers, extraction, selection
+from pipeline import answer_store, answers, extraction, selection
 from pipeline.answers import Request
 from pipeline.engines import local_engine
 from pipeline.errors import UserError
@@ -54,7 +53,7 @@ def test_crops_are_the_frames_themselves(root: Path, rows: Rows, in_process: Any
     for name in NAMES:
         whole = all_frames(root / f"{name}.mp4")
         of_video = frames[frames.video == name]
-        crops = answers.read_crops(zip(of_video.crops, of_video.start, of_video.bytes, strict=True))
+        crops = answer_store.read_crops(zip(of_video.crops, of_video.start, of_video.bytes, strict=True))
         for row, crop in zip(of_video.itertuples(), crops, strict=True):
             decoded = cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR)
             assert np.array_equal(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), whole[row.pts])
@@ -67,7 +66,7 @@ def test_crops_may_be_jpeg(root: Path, rows: Rows, in_process: Any) -> None:
     recipe = dataclasses.replace(WHOLE_FRAME, crop_quality=95)
     jpeg = extract(footage(root, rows, recipe), rows, in_process)
     assert jpeg.bytes.sum() < png.bytes.sum()
-    (crop,) = answers.read_crops([(jpeg.crops[0], jpeg.start[0], jpeg.bytes[0])])
+    (crop,) = answer_store.read_crops([(jpeg.crops[0], jpeg.start[0], jpeg.bytes[0])])
     assert crop.startswith(b"\xff\xd8\xff")
 
 
@@ -136,6 +135,15 @@ def test_the_parts_of_a_cluster_fill_the_cache(root: Path, rows: Rows, in_proces
         frames.drop(columns=["crops", "start"]),
         extract(elsewhere, rows, in_process, quota=10).drop(columns=["crops", "start"]),
     )
+
+
+def test_the_first_round_is_what_is_asked_for_first(root: Path, rows: Rows, in_process: Any) -> None:
+    counts: dict[str, int] = {}
+    ranked, cells = plan(rows, quota=7)
+    first = extraction.first_round(ranked, cells)
+    extract(footage(root, rows), rows, counting(in_process, counts), quota=7)
+    assert {video: len(asked) for video, asked in first.items()} == counts
+    assert sum(counts.values()) == 7 == int(selection.targets(cells, cells.candidates).sum())
 
 
 # --- frames that fail ------------------------------------------------------------------------------------------------
@@ -384,7 +392,6 @@ def test_what_the_machine_lost_of_the_original_is_lost_of_the_fake(
 
 
 def kills_one_and_trips_over_another(request: Request) -> str | None:
-    time.sleep(0.3)  # see test_engines.py
     if request.video == "victim":
         os.kill(os.getpid(), signal.SIGKILL)
     tripped = Path(request.source.path + ".tripped")
@@ -427,12 +434,3 @@ def test_a_work_cache_that_cannot_be_written_stops_with_a_message(root: Path, ro
 
     with pytest.raises(UserError, match="No space left on device"):
         extract(footage(root, rows), rows, run)
-
-
-def test_the_first_round_is_what_is_asked_for_first(root: Path, rows: Rows, in_process: Any) -> None:
-    counts: dict[str, int] = {}
-    ranked, cells = plan(rows, quota=7)
-    first = extraction.first_round(ranked, cells)
-    extract(footage(root, rows), rows, counting(in_process, counts), quota=7)
-    assert {video: len(asked) for video, asked in first.items()} == counts
-    assert sum(counts.values()) == 7 == int(selection.targets(cells, cells.candidates).sum())

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from command import Outcome, veriframe
 from fabricated_videos import KEY, write_video
 from footage_of import MTCNN, face, footage, index_row, plan
-from pipeline import answers, cli, extraction_plan, tables
+from pipeline import answer_store, answers, extraction_plan, tables
 from pipeline.footage import Footage
 from pipeline.forecasting import disk_space, estimates, forecast
 from small_project import inside, run_stage, write_params
-
-Outcome = tuple[int, str, str]
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +44,10 @@ def no_processes(monkeypatch: pytest.MonkeyPatch, in_process: Any) -> None:
     """Measure in this process."""
 
     @contextmanager
-    def engine(timeout_s: float) -> Iterator[Any]:
+    def engine(workers: int, timeout_s: float) -> Iterator[Any]:
         yield in_process
 
-    monkeypatch.setattr(forecast, "engine", engine)
+    monkeypatch.setattr(forecast, "local_engine", engine)
 
 
 @pytest.fixture
@@ -57,14 +55,8 @@ def run_forecast(project: Path, capsys: pytest.CaptureFixture[str]) -> Callable[
     """Run `veriframe forecast` in the project, in this process; return exit code, stdout and stderr."""
 
     def run(*arguments: str) -> Outcome:
-        capsys.readouterr()
-        with inside(project), mock.patch.object(sys, "argv", ["veriframe", "forecast", *arguments]):
-            try:
-                cli.main()
-                code = 0
-            except SystemExit as end:
-                code = int(end.code or 0)
-        return code, *capsys.readouterr()
+        with inside(project):
+            return veriframe(capsys, "forecast", *arguments)
 
     return run
 
@@ -149,7 +141,7 @@ def test_what_does_not_fit_is_exit_code_1(
     usage = mock.Mock(free=1000)
     monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda path: usage)
     code, said, complaints = run_forecast("--seconds", "0")
-    assert (code, complaints[:5]) != (1, "error") and code == 1
+    assert code == 1 and "error" not in complaints
     assert "of 1.00kB free: THIS WILL NOT FIT" in said
 
 
@@ -238,7 +230,7 @@ def test_fakes_are_measured_with_their_originals(pairs: Footage, tmp_path: Path)
         assert (row["videos"], row["frames"]) == (9, 3 + 2 * (3 + 6 + 9))
         assert row["measured_videos"] == 3  # one family
         assert row["left_videos"] == 6 and row["usable"] == 1
-        measured = {name for name in pairs.videos if answers.known(pairs.store(name))}
+        measured = {name for name in pairs.videos if answer_store.known(pairs.store(name))}
         assert measured == {"real1", "fake1a", "fake1b"}
         assert row["left_frames"] == 3 * (3 + 9)
         # Groups of 4 frames, of which every second is wanted: 3 of 4 are decoded, 1 of the last 2.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
 
-from decoding import decode
+from exact_decoding import decode
 from pipeline import decoding, video
 
 # Weights of red and blue in luma: ITU-R BT.601-7 and BT.709-6, section 2.5.1 and 3.2; BT.2020-2, table 4.
@@ -92,7 +92,8 @@ def test_colours_are_those_that_were_meant(tmp_path: Path, tag: str | None, full
     path = write(tmp_path / "a.mp4", yuv_frame(planes, pix_fmt), tag=tag, full=full)
     facts = video.scan(path)
     assert facts["color_space"] == (tag or "unspecified")
-    assert facts["color_range"] == ("pc" if full else "tv" if tag else facts["color_range"])
+    if full or tag:
+        assert facts["color_range"] == ("pc" if full else "tv")
     assert_stripes(first_picture(path))
 
 

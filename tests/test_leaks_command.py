@@ -1,26 +1,17 @@
 """`veriframe leaks`: what published lists tie, before any media is there."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
-from pipeline import cli
+from command import Outcome, veriframe
 
 
-def leaks(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+def leaks(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Outcome:
     """Run `veriframe leaks ...`; return exit code, stdout and stderr."""
-    code = 0
-    with mock.patch.object(sys, "argv", ["veriframe", "leaks", *map(str, arguments)]):
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    return veriframe(capsys, "leaks", *arguments)
 
 
 def facts(capsys: pytest.CaptureFixture[str], layout: str, folder: Path) -> dict[str, Any]:

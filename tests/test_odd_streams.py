@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decoding import answers, decode
-from encoded_videos import X264, encode, moving
+from encoded_videos import X264, X265, encode, moving
+from exact_decoding import answers, decode
 from pipeline import decoding, selection, truth, video
 
 UNTIMED = {
-    "raw.h264": ("libx264", X264, None),
-    "raw.hevc": ("libx265", {"x265-params": "pools=1:frame-threads=1:log-level=none:keyint=20"}, None),
-    "out of order.avi": ("libx264", X264 | {"bf": "3"}, None),
+    "raw.h264": ("libx264", X264),
+    "raw.hevc": ("libx265", {"x265-params": X265}),
+    "out of order.avi": ("libx264", X264 | {"bf": "3"}),
 }
 
 
@@ -27,8 +27,7 @@ def in_order(path: Path) -> list[np.ndarray]:
 @pytest.fixture(scope="module", params=UNTIMED)
 def untimed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video of each of UNTIMED, 45 frames."""
-    codec, options, _ = UNTIMED[request.param]
-    return encode(tmp_path_factory.mktemp("untimed") / request.param, codec, options)
+    return encode(tmp_path_factory.mktemp("untimed") / request.param, *UNTIMED[request.param])
 
 
 def test_frames_without_time_are_counted_as_they_are_shown(untimed: Path) -> None:
@@ -119,7 +118,6 @@ def test_a_size_that_changes_in_mid_stream(tmp_path: Path, codec: str) -> None:
     joined = tmp_path / f"joined.{suffix}"
     with av.open(str(joined), "w") as new:
         target: Any = None
-        step = 0
         for number, part in enumerate(parts):
             with av.open(str(part)) as old:
                 source = old.streams.video[0]
@@ -142,7 +140,7 @@ def test_a_size_that_changes_in_mid_stream(tmp_path: Path, codec: str) -> None:
             assert picture is not None and np.array_equal(picture, whole[pts.index(time)])
 
 
-def test_the_first_of_several_streams_is_read(tmp_path: Path, clips: Path) -> None:
+def test_the_first_of_several_streams_is_read(clips: Path) -> None:
     path = clips / "traps/two_video_streams.mp4"
     pts = video.scan(path)["pts"]
     ((picture, reason),) = answers(path, [pts[210]]).values()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
-from decoding import SHAPES, assert_exact, decode
+from exact_decoding import SHAPES, assert_exact, decode
 from fabricated_videos import all_frames, picture, remux, write_video
 from pipeline import decoding, tables, video
 

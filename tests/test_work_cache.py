@@ -12,13 +12,14 @@ from unittest import mock
 
 import pytest
 
-from pipeline import cli, work_cache
+from command import Outcome, veriframe
+from pipeline import work_cache
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_text, whole_or_absent
 from small_project import contents, inside
 
 ROOT = Path(__file__).resolve().parent.parent
-Cache = Callable[..., tuple[int, str, str]]
+Cache = Callable[..., Outcome]
 
 
 def aged(path: Path, days: float, size: int = 10) -> Path:
@@ -59,14 +60,9 @@ def cache(tmp_path: Path) -> Path:
 def run_cache(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> Cache:
     """Run `veriframe cache` in this process; return exit code, stdout and stderr."""
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with inside(tmp_path, VERIFRAME_CACHE=str(cache)), mock.patch.object(sys, "argv", ["v", "cache", *arguments]):
-            try:
-                cli.main()
-                code = 0
-            except SystemExit as end:
-                code = int(end.code or 0)
-        return code, *capsys.readouterr()
+    def run(*arguments: str) -> Outcome:
+        with inside(tmp_path, VERIFRAME_CACHE=str(cache)):
+            return veriframe(capsys, "cache", *arguments)
 
     return run
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ConfigDict, Field
 
-from pipeline import answers, crops, params, tars
+from pipeline import answer_store, crops, params, tars
 
 Row = dict[str, Any]
 
@@ -32,13 +32,13 @@ def of_answers(store: str, asked: int, look: Picture) -> Row:
     answer. `stored_bytes` are those of the answers, `crop_bytes` and `picture_bytes` what the usable frames take in the
     tars of extract and shard.
     """
-    rows = pd.DataFrame(answers.stored(store), columns=["frame", "crops", "start", "bytes"])
+    rows = pd.DataFrame(answer_store.stored(store), columns=["frame", "crops", "start", "bytes"])
     tried = max(rows.frame.nunique(), asked)
     # Of several faces mostly the largest is taken.
     rows = rows[rows.start.notna()].sort_values("bytes").drop_duplicates("frame", keep="last")
     middle = rows[len(rows) // 2 :][:1].astype({"start": int, "bytes": int})
     places = zip(middle.crops, middle.start, middle.bytes, strict=True)
-    pictures = map(partial(_picture, look), answers.read_crops(places))
+    pictures = map(partial(_picture, look), answer_store.read_crops(places))
     return {
         "tried": tried,
         "usable": len(rows),
@@ -50,7 +50,7 @@ def of_answers(store: str, asked: int, look: Picture) -> Row:
 
 def _picture(look: Picture, crop: bytes) -> bytes:
     """Return the picture that shard would make of a crop, about: the whole crop, not only the face."""
-    loose = cv2.cvtColor(np.asarray(cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
+    loose = np.asarray(cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR_RGB))
     whole = (0, 0, loose.shape[1], loose.shape[0])
     picture = crops.final_picture(loose, (0, 0), whole, (), alignment="none", margin=0, size=look.size)
     return crops.encode(picture, look.jpeg_quality)

@@ -4,21 +4,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from pipeline import machine
+from pipeline.disks import existing
 
 Row = dict[str, Any]
-
-
-def existing(path: Path) -> Path:
-    """Return `path`, or the nearest folder above it that exists: the disk that it will lie on."""
-    return next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
-
-
-def in_words(size: float) -> str:
-    """Return a number of bytes in words, in powers of 1000."""
-    return f"{size:.0f}B" if size < 1000 else f"{tqdm.format_sizeof(size)}B"
 
 
 def demand(rows: dict[str, Row], dvc_cache: Path | None, linked: bool) -> list[Row]:

@@ -11,7 +11,10 @@ Item = TypeVar("Item")
 
 
 def spread(items: Sequence[Item], number: int) -> list[Item]:
-    """Return `number` of the sorted `items`, or all, evenly spread: from the middle on, then to and fro."""
+    """Return `number` of the sorted `items`, or all, evenly spread.
+
+    They come in bit-reversed order from the middle on (van der Corput), so that any first part is spread as well.
+    """
     number = min(number, len(items))
     order = sorted(range(number), key=lambda place: f"{(place - number // 2) % number:032b}"[::-1])
     return [items[(2 * place + 1) * len(items) // (2 * number)] for place in order]

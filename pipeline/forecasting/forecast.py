@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pipeline import answers, decoding, extraction, extraction_plan, machine, params, tables
+from pipeline import answer_store, decoding, extraction, extraction_plan, machine, params, tables
 from pipeline.answers import Request
-from pipeline.engines import Run, Watch, engine
+from pipeline.disks import in_words
+from pipeline.engines import Run, Watch, local_engine
 from pipeline.errors import UsageError
 from pipeline.extraction_plan import Plan
 from pipeline.footage import Footage
@@ -92,7 +93,7 @@ def _dataset(key: str) -> Dataset:
 
 def _left(needed: Frames, footage: Footage) -> Frames:
     """Return the frames of `needed` that have no answer in the work cache, and can have one."""
-    left = {request.video: list(request.source.frames) for request in footage.requests(needed)}
+    left = footage.uncached(needed)
     boxless: dict[str, set[int]] = {}
     for video, frames in left.items():
         if (original := footage.box_original(video)) is not None:
@@ -105,7 +106,7 @@ def _left(needed: Frames, footage: Footage) -> Frames:
 
 def _boxless(store: str) -> set[int]:
     """Return the frames that an original has answered without a usable face: no fake gets a box there."""
-    rows = answers.stored(store)
+    rows = answer_store.stored(store)
     usable = {row["frame"] for row in rows if row["reason"] == "" and not row.get("unusable")}
     return {row["frame"] for row in rows} - usable
 
@@ -131,7 +132,7 @@ def _measured(datasets: list[Dataset], seconds: float) -> dict[str, list[Row]]:
     """Extract some videos of each dataset and take them from its `left`; return by key what each took."""
     if not datasets:
         return {}
-    with engine(max(dataset.plan.knobs.timeout for dataset in datasets)) as run:
+    with local_engine(machine.workers(), max(dataset.plan.knobs.timeout for dataset in datasets)) as run:
         return {dataset.key: _measure(dataset, run, seconds / len(datasets)) for dataset in datasets}
 
 
@@ -259,7 +260,9 @@ def _sample(dataset: Dataset, measured: list[Row]) -> pd.DataFrame:
     )
     table.loc[table.lost != "", "seconds"] = None
     stores = map(dataset.plan.footage.store, table.video)
-    sizes = [crop_sizes.of_answers(*of, dataset.picture) for of in zip(stores, table.asked, strict=True)]
+    sizes = [
+        crop_sizes.of_answers(store, asked, dataset.picture) for store, asked in zip(stores, table.asked, strict=True)
+    ]
     return table.join(pd.DataFrame(sizes, index=table.index))
 
 
@@ -302,7 +305,7 @@ def _cells(key: str, row: Row) -> dict[str, str]:
     sizes = {"work_cache_bytes": "work cache", "extract_bytes": "extract", "shard_bytes": "shard"}
     cells = {"dataset": key} | {title: f"{row[name]:,}" for name, title in counts.items()}
     cells["time"] = _sure(row, "seconds", tqdm.format_interval)
-    return cells | {title: _sure(row, name, disk_space.in_words) for name, title in sizes.items()}
+    return cells | {title: _sure(row, name, in_words) for name, title in sizes.items()}
 
 
 def _sure(row: Row, figure: str, words: Callable[[float], str]) -> str:
@@ -311,6 +314,6 @@ def _sure(row: Row, figure: str, words: Callable[[float], str]) -> str:
 
 
 def _disk_in_words(disk: Row) -> str:
-    places = ", ".join(f"{name} {disk_space.in_words(size)}" for name, size in disk["places"].items())
-    needed, free = disk_space.in_words(disk["needed_bytes"]), disk_space.in_words(disk["free_bytes"])
+    places = ", ".join(f"{name} {in_words(size)}" for name, size in disk["places"].items())
+    needed, free = in_words(disk["needed_bytes"]), in_words(disk["free_bytes"])
     return f"disk: {places}; together {needed} of {free} free{'' if disk['fits'] else ': THIS WILL NOT FIT'}"
