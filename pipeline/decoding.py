@@ -215,7 +215,7 @@ def _decoded(
             break
         for pts, frame, reason in _judged(frames, key):
             yield pts, frame, reason
-            over = over or reason != "" or pts > last
+            over = over or reason != "" or (pts > last and not left)
         if over or (not left and not plain):
             break
     yield from _judged(video.drain(reader.stream), key)

@@ -86,7 +86,7 @@ def _singled_out(found: pd.DataFrame, track: np.ndarray, clue: str) -> np.ndarra
     order = np.lexsort((-mean, found.frame))
     frame, mine = found.frame.to_numpy()[order], mean.to_numpy()[order]
     first = frame != np.concatenate([[-1], frame[:-1]])
-    next_best = np.concatenate([mine[1:], [np.nan]])
+    next_best = np.where(np.append(first[1:], True), np.nan, np.append(mine[1:], np.nan))
     enough = mine >= max(LEAST[clue], mean.max() / 2)
     singled_out = np.zeros(len(found), bool)
     singled_out[order] = first & enough & (mine >= TIMES_THE_NEXT[clue] * next_best)

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 from fabricated_videos import all_frames, picture, write_video
-from footage_of import MTCNN, WHOLE_FRAME, counting, extract, face, footage, index_row, plan
+from footage_of import COLUMNS, MTCNN, WHOLE_FRAME, counting, extract, face, footage, index_row, plan
 from pipeline import answer_store, answers, extraction, selection
 from pipeline.answers import Request
 from pipeline.engines import local_engine
 from pipeline.errors import UserError
+from pipeline.files import sha256_of_file
 
 NAMES = ["a", "b", "victim"]
 Rows = list[dict[str, Any]]
@@ -120,6 +121,33 @@ def test_a_half_written_answer_is_none(root: Path, rows: Rows, in_process: Any) 
     assert counts == {"b": 6}
 
 
+@pytest.mark.parametrize(
+    "spoil", [lambda path: path.write_bytes(b""), lambda path: path.with_suffix(".crops").unlink()]
+)
+def test_a_spoiled_answer_is_none(root: Path, rows: Rows, in_process: Any, spoil: Callable[[Path], Any]) -> None:
+    """As a power cut may leave it."""
+    of, counts = footage(root, rows), {}
+    first = extract(of, rows, in_process)
+    (answer,) = Path(of.store("b")).glob("*.json")
+    spoil(answer)
+    pd.testing.assert_frame_equal(first, extract(of, rows, counting(in_process, counts)))
+    assert counts == {"b": 6}
+
+
+def test_crops_that_go_while_they_are_read(root: Path, rows: Rows, in_process: Any) -> None:
+    frames = extract(footage(root, rows), rows, in_process)
+    Path(frames.crops[0]).unlink()
+    with pytest.raises(UserError, match="has gone from the work cache; run extract again"):
+        list(answer_store.read_crops([(frames.crops[0], 0, 1)]))
+
+
+def test_a_part_whose_frames_have_no_answer_says_so(root: Path, rows: Rows, in_process: Any) -> None:
+    (root / "a.mp4").unlink()
+    ranked, cells = plan(rows)
+    with pytest.raises(UserError, match=r"5 of 17 frames have no answer: missing 5; all others have"):
+        extraction.fill_cache(ranked, cells, footage(root, rows), in_process, 0, 1)
+
+
 def test_the_parts_of_a_cluster_fill_the_cache(root: Path, rows: Rows, in_process: Any) -> None:
     of, counts = footage(root, rows), {}
     ranked, cells = plan(rows, quota=10)
@@ -166,6 +194,52 @@ def test_a_file_that_changed_or_went(root: Path, rows: Rows, in_process: Any) ->
     write_video(root / "victim.mp4", 12, gop=4)
     rows = [index_row(root, f"{name}.mp4") for name in NAMES]
     assert set(extract(footage(root, rows), rows, in_process).status) == {"kept"}
+
+
+def test_an_image_that_went_is_not_remembered(tmp_path: Path, in_process: Any) -> None:
+    pictures = [tmp_path / f"raw/{number}.png" for number in range(4)]
+    pictures[0].parent.mkdir()
+    for number, path in enumerate(pictures):
+        cv2.imwrite(str(path), picture(number, 64, 48))
+    row = dict.fromkeys(COLUMNS) | {
+        "video": "a",
+        "media": "images",
+        "label": 0,
+        "path": "0.png",
+        "frames": 4,
+        "bytes": 1,
+    }
+    row |= {"images": [path.name for path in pictures], "image_sha256": [sha256_of_file(path) for path in pictures]}
+    rows = [row | {"sha256": "0" * 64, "pts": np.arange(4), "key_frames": np.arange(4)}]
+    content = pictures[2].read_bytes()
+    pictures[2].unlink()
+    counts: dict[str, int] = {}
+    for there, reason in ((False, "missing"), (True, "")):
+        if there:
+            pictures[2].write_bytes(content)
+        frames = extract(footage(tmp_path / "raw", rows), rows, counting(in_process, counts)).set_index("frame")
+        assert frames.reason.to_dict() == {0: "", 2: reason}
+    assert counts == {"a": 3}  # both, and the one that had gone
+
+
+def test_one_error_in_every_worker_stops_with_a_message(root: Path, rows: Rows) -> None:
+    def run(function: Callable[[Any], Any], jobs: Iterable[Request], watch: Any = None) -> Iterator[tuple[Any, Any]]:
+        yield from ((job, ImportError("no module named cv2")) for job in jobs)
+
+    with pytest.raises(UserError, match="not read a single one of 3 videos: ImportError: no module named cv2"):
+        extract(footage(root, rows), rows, run)
+
+
+def test_an_unexpected_error_in_one_video_is_told(
+    root: Path, rows: Rows, in_process: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(function: Callable[[Any], Any], jobs: Iterable[Request], watch: Any = None) -> Iterator[tuple[Any, Any]]:
+        for job in jobs:
+            yield job, ZeroDivisionError("odd video") if job.video == "b" else function(job)
+
+    frames = extract(footage(root, rows), rows, run)
+    assert set(frames.reason[frames.video == "b"]) == {"worker_died"}
+    assert "extract: b: ZeroDivisionError: odd video" in capsys.readouterr().err
 
 
 def test_frames_that_fail_are_replaced_by_the_next_in_rank(
@@ -305,6 +379,47 @@ def test_a_mask_that_changed_loses_the_fake(tmp_path: Path, in_process: Any, mon
     assert set(frames.reason[frames.label == 1]) == {"changed_since_index"} and set(
         frames.reason[frames.label == 0]
     ) == {""}
+
+
+def test_a_clue_that_went_is_not_remembered(tmp_path: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    searching(monkeypatch, two_people)
+    rows = forged(tmp_path, slice(4, 24), mask=True)
+    mask = tmp_path / "raw/mask.mp4"
+    content = mask.read_bytes()
+    mask.unlink()
+    of = footage(tmp_path / "raw", rows, dataclasses.replace(MTCNN, min_face=20))
+    assert set(extract(of, rows, in_process).query("label == 1").reason) == {"missing"}
+    mask.write_bytes(content)
+    assert set(extract(of, rows, in_process).query("label == 1").chosen_by) == {"mask"}
+
+
+def test_whom_other_frames_clear_is_not_taken_for_the_forged(
+    tmp_path: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one frame only the bystander, on the right, is found; the next frame in rank takes its place."""
+
+    def find(one: np.ndarray) -> list[Any]:
+        people = two_people(one)
+        return people[1:] if np.abs(one[:8].astype(int) - picture(4, 64, 48)[:8]).mean() < 4 else people
+
+    searching(monkeypatch, find)
+    rows = forged(tmp_path, slice(4, 24), mask=True)
+    of = footage(tmp_path / "raw", rows, dataclasses.replace(MTCNN, min_face=20))
+    frames = extract(of, rows, in_process)
+    fakes = frames[frames.label == 1].set_index("frame")
+    assert fakes.reason.to_dict() == {0: "", 2: "", 4: "not_the_forged_face", 6: ""}
+    assert fakes.status[4] == "failed" and set(fakes.box_x[[0, 2, 6]]) == {4} and pd.isna(fakes.sha256[4])
+    assert set(frames[frames.label == 0].reason) == {""}
+
+
+def test_only_a_real_counts_as_original(tmp_path: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    searching(monkeypatch, lambda one: [face(10, 6)])
+    boxed(monkeypatch)
+    rows = forged(tmp_path, slice(4, 24), original=True)
+    rows.append(rows[1] | {"video": "of a fake", "original": "fake"})
+    of = footage(tmp_path / "raw", rows, dataclasses.replace(MTCNN, min_face=20), from_original=True)
+    assert [of.box_original(row["video"]) for row in rows] == [None, "original", None]
+    assert set(extract(of, rows, in_process).reason) == {""}
 
 
 # --- boxes of the original -------------------------------------------------------------------------------------------

@@ -45,8 +45,8 @@ def test_one_face_of_every_frame_and_the_only_one_is_taken(video: dict[int, Any]
     assert choice.frame.tolist() == sorted(video)
     for frame, face, reason in choice.itertuples(index=False):
         assert 0 <= face < len(video[frame])
-        assert (reason == "only") == (len(video[frame]) == 1)
-    assert set(choice.chosen_by) <= {"only", "ambiguous_face" if forged else "track"} | ({clue} if clue else set())
+        reasons = {"only"} if len(video[frame]) == 1 else {"ambiguous_face" if forged else "track", clue}
+        assert reason in (reasons | {"not_the_forged_face"} if clue else reasons)
 
 
 @given(video=videos, case=st.sampled_from(CLUES), seed=st.integers(0, 9))
@@ -155,11 +155,33 @@ def test_evidence_is_judged_over_the_video_not_by_frame() -> None:
     assert chosen(video, True, "original") == [(0, "original")] * 4
 
 
-def test_a_forged_face_that_jumps_is_found_again_and_bystanders_are_not_taken_for_it() -> None:
+def test_a_forged_face_that_jumps_is_found_again() -> None:
     bystanders = [(300, 0, 90, 90, 2.0), (500, 0, 70, 70, 1.0)]
+    video = {0: [(0, 0, 50, 50, 9.0), *bystanders], 1: [(0, 200, 50, 50, 8.0), *bystanders]}
+    assert chosen(video, True, "original") == [(0, "original"), (0, "original")]
+
+
+def test_bystanders_are_not_taken_for_the_forged_face_when_that_is_not_seen() -> None:
+    bystanders, stranger = [(300, 0, 90, 90, 2.0), (500, 0, 70, 70, 1.0)], (0, 300, 80, 80, np.nan)
     video = {
         0: [(0, 0, 50, 50, 9.0), *bystanders],
-        1: [(0, 200, 50, 50, 8.0), *bystanders],  # far from where it was: a track of its own
-        2: bystanders,  # it is not seen: 2.0 against 1.0 says nothing beside 9.0
+        1: bystanders,  # 2.0 against 1.0 says nothing beside 9.0
+        2: bystanders[1:],
+        3: [stranger],  # never seen beside another: nothing is known
+        4: [stranger, (*bystanders[1][:4], np.nan)],
     }
-    assert chosen(video, True, "original") == [(0, "original"), (0, "original"), (0, "ambiguous_face")]
+    assert [reason for _, reason in chosen(video, True, "original")] == [
+        "original",
+        "not_the_forged_face",
+        "not_the_forged_face",
+        "only",
+        "ambiguous_face",
+    ]
+    assert {reason for _, reason in chosen(video, False, "")} == {"only", "track"}
+
+
+def test_nobody_is_cleared_where_nobody_is_singled_out() -> None:
+    both = [(0, 0, 90, 90, 0.4), (300, 0, 90, 90, 0.3)]  # the mask marks two people
+    third = [(600, 0, 90, 90, 0.05), (600, 300, 90, 90, 0.04)]
+    video = {0: both, 1: both[:1], 2: third, 3: both[1:]}
+    assert [reason for _, reason in chosen(video, True, "mask")] == ["ambiguous_face", "only", "ambiguous_face", "only"]

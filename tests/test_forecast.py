@@ -125,7 +125,7 @@ def test_when_nothing_is_left_it_says_so_and_measures_nothing(
 ) -> None:
     run_stage(project, "extract")
     before = {path: path.stat().st_mtime_ns for path in (project / "cache").rglob("*.crops")}
-    monkeypatch.setattr(forecast, "engine", None)  # calling it would be an error
+    monkeypatch.setattr(forecast, "local_engine", None)  # calling it would be an error
     code, said, _ = run_forecast("--json")
     row = json.loads(said)["datasets"][KEY]
     assert (code, row["left_videos"], row["decoded_frames"], row["measured_videos"], row["seconds"]) == (0, 0, 0, 0, 0)

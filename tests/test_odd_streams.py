@@ -10,6 +10,7 @@ import pytest
 
 from encoded_videos import X264, X265, encode, moving
 from exact_decoding import answers, decode
+from fabricated_videos import all_frames, write_video
 from pipeline import decoding, selection, truth, video
 
 UNTIMED = {
@@ -150,3 +151,40 @@ def test_the_first_of_several_streams_is_read(clips: Path) -> None:
 def test_wanted_twice_is_answered_once(untimed: Path) -> None:
     got = list(decoding.decode(untimed, [3, 3, 5], [0]))
     assert [number for number, _, _ in got] == [3, 5]
+
+
+def test_a_time_stamp_far_ahead_does_not_make_all_others_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shown last and stored third: what follows could all be shown before it, and is, few frames at a time."""
+    source = write_video(tmp_path / "source.mp4", 100, gop=1000, b_frames=0)
+    path = tmp_path / "far.mp4"
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = old.streams.video[0]
+        copy = new.add_stream_from_template(stream)
+        unit = round(1 / 25 / stream.time_base)
+        for number, packet in enumerate(packet for packet in old.demux(stream) if packet.size):
+            packet.stream, packet.dts = copy, number * unit
+            packet.pts = (150 if number == 2 else number) * unit
+            new.mux(packet)
+    facts = video.scan(path)
+    held: list[int] = []
+    decoded = decoding._decoded
+
+    def counted(*arguments: Any) -> Any:
+        frames, before = 0, answered
+        for one in decoded(*arguments):
+            frames += one[0] in arguments[2]
+            held.append(frames - (answered - before))
+            yield one
+
+    monkeypatch.setattr(decoding, "_decoded", counted)
+    whole, answered, got = list(all_frames(source).values()), 0, {}
+    answers_of_all = decoding.decode(path, facts["pts"], [facts["pts"][0]])
+    for answered, (pts, picture, reason) in enumerate(answers_of_all, start=1):  # noqa: B007 (for `counted`)
+        got[pts] = picture, reason
+    assert set(got) == set(facts["pts"]) and max(held) == decoding.MOST_HELD + 1
+    unit = facts["pts"][1] - facts["pts"][0]
+    for number, picture in enumerate(whole):
+        answer, reason = got[(150 if number == 2 else number) * unit + facts["pts"][0]]
+        assert reason == "" and np.array_equal(answer, picture), number
+    ((_, alone, reason),) = decoding.decode(path, [facts["pts"][4]], [facts["pts"][0]])
+    assert reason == "" and np.array_equal(alone, got[facts["pts"][4]][0])

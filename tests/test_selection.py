@@ -354,10 +354,10 @@ def test_a_round_does_not_depend_on_how_names_are_held(
 @given(trial=trials())
 def test_a_shortfall_is_a_number_that_cannot_be_reached(trial: tuple[pd.DataFrame, pd.DataFrame, set[str]]) -> None:
     ranked, cells, bad = trial
-    before = selection.shortfall(ranked.assign(state="untried", reason=""), cells)
+    before = selection.shortfall(ranked.assign(state="untried", reason=""), cells).query("method != 'any method'")
     frames = fill(ranked, cells, bad)
     frames["reason"] = np.where(frames.state == "failed", "no_face", "")
-    after = selection.shortfall(frames, cells)
+    after = selection.shortfall(frames, cells).query("method != 'any method'")
     status, filled = selection.settle(frames, cells)
 
     assert after.columns.tolist() == before.columns.tolist() == selection.SHORTFALL
@@ -393,8 +393,18 @@ def test_reasons_are_told_the_most_frequent_first() -> None:
     frames["rank"] = range(7)
     frames["state"] = ["failed"] * 5 + ["good", "untried"]
     frames["reason"] = ["small_face", "no_face", "corrupt_frame", "small_face", "no_face", "", ""]
-    (row,) = selection.shortfall(frames, cells).itertuples(index=False)
+    row, no_reals = selection.shortfall(frames, cells).itertuples(index=False)
+    assert (no_reals.label, no_reals.missing, no_reals.candidates) == (0, 9, 0)
     assert row.reasons == "no_face 2, small_face 2, corrupt_frame 1"
     assert (row.quota, row.possible, row.missing) == (9, 2, 7)
     assert (row.candidates, row.tried, row.failed, row.good) == (7, 6, 5, 1)
     assert selection.next_round(frames, cells).tolist() == [6]
+
+
+def test_a_class_without_any_candidate_is_a_shortfall() -> None:
+    frames = pd.DataFrame({"split": ["train"] * 3, "label": [0] * 3, "method": ["m"] * 3, "video": list("abc")})
+    frames = frames.assign(key=frames.video, rank=range(3), turn=0, state="untried", reason="")
+    cells = selection.quotas(frames, {"train": 2}, {"train": 0})
+    short = selection.shortfall(frames, cells)
+    assert short[["split", "label", "missing", "candidates"]].to_numpy().tolist() == [["train", 1, 2, 0]]
+    assert selection.shortfall(frames, selection.quotas(frames, {"train": "smallest_class"}, {"train": 0})).empty
