@@ -1,8 +1,9 @@
 """MTCNN (Zhang et al., 2016): three networks in a row, each surer than the one before, with facenet-pytorch's weights.
 
-Networks and thresholds are facenet-pytorch's, the way to them is not: its `MTCNN.detect` spends most of its time on
-scaling, cutting and pooling. Here OpenCV scales and cuts, each level of the pyramid is made from the one before it,
-and where the search runs on a smaller picture, the last network looks at the picture itself.
+The way to the networks is not that of facenet-pytorch, whose `MTCNN.detect` spends most of its time on scaling,
+cutting and pooling. Here OpenCV scales and cuts, and each level of the pyramid is made from the one before it. Fewer
+levels and boxes are looked at; benchmarks/faces.py measures what that loses. Where the search runs on a smaller
+picture, the last network looks at the picture itself.
 
 Boxes are float tensors (boxes, 4) on the CPU: left, top, right, bottom in pixels. `owners` (boxes,) says in which
 picture of a batch each box lies. What a network says moves by some 1e-6 with threads, batch and processor, so boxes are
@@ -24,7 +25,7 @@ from torchvision.ops import batched_nms
 
 CELL, STRIDE = 12, 2  # pixels; P-Net looks at squares of CELL pixels, STRIDE apart
 SHRINK = 0.5  # at most from a level of the pyramid to the next: no face is 1.42 times larger or smaller than a square
-PROPOSED, REFINED, CONFIRMED = 0.6, 0.7, 0.7  # probability that a box needs to pass P-Net, R-Net, O-Net
+PROPOSED, REFINED, CONFIRMED = 0.7, 0.7, 0.7  # probability that a box needs to pass P-Net, R-Net, O-Net
 CHUNK = 256  # boxes a network takes at once: bounds memory
 
 
