@@ -147,4 +147,6 @@ def repeat(source: Path, target: Path, times: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    import memory as benchmark  # by its name: that is where a worker finds what it is to run
+
+    benchmark.main()
