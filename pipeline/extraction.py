@@ -150,18 +150,30 @@ def attempts(wanted: Wanted, footage: Footage, run: Run) -> pd.DataFrame:
 
 def _gathered(wanted: Wanted, footage: Footage, run: Run, boxes: Boxes | None) -> pd.DataFrame:
     """Return the rows of all `wanted` frames: out of the work cache, which is filled before with what it lacks."""
-    lost = dict(_answer(footage.requests(wanted, boxes), run))
-    parts, rows = [], list[answers.Row]()
-    for video, asked in wanted.items():
-        frames = set(asked)
-        found = [row | {"video": video} for row in answer_store.stored(footage.store(video)) if row["frame"] in frames]
-        if video in lost:
-            left = sorted(frames - {row["frame"] for row in found})
-            found += [row | {"video": video} for row in answer_store.unanswered(left, lost[video])]
+    parts, rows, left = [], list[answers.Row](), dict[str, Sequence[int]]()
+
+    def held(video: str) -> list[answers.Row]:
+        frames = set(wanted[video])
+        return [row | {"video": video} for row in answer_store.stored(footage.store(video)) if row["frame"] in frames]
+
+    def keep(found: list[answers.Row]) -> None:
+        nonlocal rows
         rows += found
         if len(rows) > 100_000:  # as Python objects they take ten times the memory
             parts.append(_table(rows))
             rows = []
+
+    for video, asked in wanted.items():
+        found = held(video)
+        if {row["frame"] for row in found} >= set(asked):
+            keep(found)
+        else:
+            left[video] = asked
+    lost = dict(_answer(footage.requests(left, boxes), run))
+    for video, asked in left.items():
+        found = held(video)
+        unknown = sorted(set(asked) - {row["frame"] for row in found}) if video in lost else []
+        keep(found + [row | {"video": video} for row in answer_store.unanswered(unknown, lost.get(video, ""))])
     return pd.concat([*parts, _table(rows)])
 
 

@@ -109,12 +109,12 @@ class Footage:
         return sha256_of_text(recipe, self.recipe.versions(), *answers.code())
 
     def _request(self, video: str, frames: tuple[int, ...], boxes: Boxes | None) -> Request:
-        original = self.box_original(video) if boxes is not None else None
+        original = str(self.box_original(video))
         return Request(
             video=video,
             source=self._source(video, frames),
             clue=self._clue(video, frames),
-            boxes=None if boxes is None else tuple(boxes[original or video, frame] for frame in frames),
+            boxes=None if boxes is None else tuple(boxes[original, frame] for frame in frames),
             recipe=self.recipe,
             store=self.store(video),
         )
