@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from pipeline import answer_store, extraction, selection, tables, video
+from pipeline import answer_store, answers, extraction, selection, tables, video
 from pipeline.answers import Recipe, Request
 from pipeline.faces import Face
 from pipeline.files import sha256_of_bytes, sha256_of_file
@@ -87,3 +88,17 @@ def extract(of: Footage, rows: list[dict[str, Any]], run: Any, quota: int | str 
 def face(x: int, y: int, width: int = 20, height: int = 24, probability: float = 0.95) -> Face:
     """Return a made-up face."""
     return Face(box=(x, y, width, height), landmarks=tuple(range(10)), probability=probability)
+
+
+def searching(monkeypatch: pytest.MonkeyPatch, find: Callable[[np.ndarray], list[Any]]) -> list[int]:
+    """Put `find` in place of the detector; return a list that grows by one entry per picture searched."""
+    searched: list[int] = []
+
+    def detect(pictures: list[np.ndarray], min_face: int, detection_side: int) -> list[list[Any]]:
+        searched.extend(1 for _ in pictures)
+        return [find(one) for one in pictures]
+
+    monkeypatch.setattr(answers.faces, "detect", detect)
+    monkeypatch.setattr(answers.faces, "detector_version", lambda: "a stand-in")
+    monkeypatch.setenv("VERIFRAME_DEVICE", "cpu")
+    return searched
