@@ -3,28 +3,53 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
-from pipeline import tars
-from pipeline.crops import encode, final_picture
+from pipeline import params, tars
+from pipeline.crops import Alignment, encode, final_picture
 from pipeline.engines import Run
 from pipeline.errors import UserError
 from pipeline.files import bucket_of, sha256_of_bytes, sha256_of_text
 from pipeline.progress import track
 
+Count = Annotated[int, Field(ge=1, le=100_000)]
 Job = dict[str, Any]
 
 
+class Shards(params.Section):
+    """Tars for each split."""
+
+    train: Count
+    val: Count
+    test: Count
+
+
+class Params(params.Section):
+    """The section `shard` of params.yaml."""
+
+    size: int = Field(ge=32, le=1024)
+    alignment: Alignment
+    margin: float = Field(ge=0, le=2)
+    jpeg_quality: int = Field(ge=1, le=100)
+    shards: Shards
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """How final pictures are made; what `final_jpg` takes."""
+        return self.model_dump(exclude={"shards"})
+
+
 def _shard_name(split: str, number: int) -> str:
-    return f"{split}-{number:06d}.tar"
+    return f"{split}/{split}-{number:06d}.tar"  # a folder each, so that one split can be imported alone
 
 
 def shard_names(frames: pd.DataFrame, shards: dict[str, int]) -> pd.Series:
-    """Return the shard of each frame, `<split>-<number>.tar`, from its split and the hash of its video."""
+    """Return the shard of each frame, `<split>/<split>-<number>.tar`, from its split and the hash of its video."""
     names = [
         _shard_name(split, bucket_of(video, shards[split]))
         for video, split in zip(frames.video, frames.split, strict=True)
@@ -37,8 +62,8 @@ def write_shards(
 ) -> pd.DataFrame:
     """Write the shards of the kept `frames` (rows of tables.FRAMES with dataset) and return rows of tables.SAMPLES.
 
-    `crops` is the folder of the loose crops; `look` has size, alignment and margin, as crops.final_picture takes them,
-    and jpeg_quality; `shards` the number of shards per split: all are written, also those that stay empty.
+    `crops` is the folder of the loose crops; `look` is that of Params; `shards` the number of shards per split: all
+    are written, also those that stay empty.
     """
     frames = frames.assign(shard=shard_names(frames, shards))
     # Within a shard by hash, so that a plain sequential reader meets classes and videos mixed.
@@ -65,6 +90,22 @@ def write_shards(
     return frames.drop(columns=["offset", "bytes", "sha256"]).merge(places, on="key", validate="one_to_one")
 
 
+def timm_info(samples: pd.DataFrame, shards: dict[str, int]) -> dict[str, Any]:
+    """Return what timm's WebDataset reader looks up in `_info.json`: the shards of each split and their lengths.
+
+    `samples` are rows of tables.SAMPLES, `shards` the number of shards per split. `alt_label` makes timm take the label
+    from a sample's .json member.
+    """
+    lengths = samples.shard.value_counts()
+    splits = {}
+    for split, count in shards.items():
+        names = [_shard_name(split, number) for number in range(count)]
+        shard_lengths = [int(lengths.get(name, 0)) for name in names]
+        splits[split] = {"name": split, "num_samples": sum(shard_lengths), "alt_label": "label"}
+        splits[split] |= {"filenames": names, "shard_lengths": shard_lengths}
+    return {"splits": splits}
+
+
 def write_shard(job: Job) -> list[dict[str, Any]]:
     """Write one shard (runs in a worker); return key, offset, bytes and sha256 of each picture."""
     rows = job["rows"]
@@ -72,7 +113,7 @@ def write_shard(job: Job) -> list[dict[str, Any]]:
 
     def members() -> Iterator[tuple[str, bytes]]:
         for row in rows:
-            jpg = _final_jpg(row, Path(job["crops"]), job["look"])
+            jpg = final_jpg(row, Path(job["crops"]), job["look"])
             pictures.append({"key": row["key"], "bytes": len(jpg), "sha256": sha256_of_bytes(jpg)})
             yield f"{row['key']}.jpg", jpg
             yield f"{row['key']}.json", _description(row)
@@ -81,7 +122,8 @@ def write_shard(job: Job) -> list[dict[str, Any]]:
     return [picture | {"offset": offset} for picture, offset in zip(pictures, offsets[::2], strict=True)]
 
 
-def _final_jpg(row: dict[str, Any], folder: Path, look: dict[str, Any]) -> bytes:
+def final_jpg(row: dict[str, Any], folder: Path, look: dict[str, Any]) -> bytes:
+    """Return the final picture, JPEG, of a row of tables.FRAMES whose loose crop lies in `folder`; see Params.look."""
     content = tars.read_member(folder / row["tar"], int(row["offset"]), int(row["bytes"]))
     loose = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
     if loose is None:

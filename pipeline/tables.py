@@ -5,10 +5,11 @@ refuses other columns; `read` refuses a file of another schema. table_docs.py wr
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
@@ -400,23 +401,21 @@ def _as_strings_sort(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**ordered)
 
 
-def read(path: Path, schema: pa.Schema, columns: list[str] | None = None, *, categories: bool = False) -> pd.DataFrame:
+def read(
+    source: Path | BinaryIO,
+    schema: pa.Schema,
+    columns: list[str] | None = None,
+    *,
+    categories: bool = False,
+    called: str | None = None,
+) -> pd.DataFrame:
     """Read a table written by `write`: integers with gaps as nullable Int64, names as strings.
 
     With `categories` names are categories in the order of strings: less memory where rows are counted in millions, but
-    a join or an assignment has to mind them. Raises UserError when the file is missing or has another schema.
+    a join or an assignment has to mind them. See `read_arrow` for the rest.
     """
-    try:
-        table = pq.read_table(path, columns=columns)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run `dvc repro` (or `dvc pull`) first") from None
-    except pa.ArrowInvalid:
-        raise UserError(
-            f"{path} is damaged, or of another version of Veriframe; run `dvc repro` to rebuild it"
-        ) from None
+    table = read_arrow(source, schema, columns, called=called)
     expected = schema if columns is None else pa.schema([schema.field(column) for column in columns])
-    if table.schema.names != expected.names or table.schema.types != expected.types:
-        raise UserError(f"{path} was written by another version of Veriframe; run `dvc repro` to rebuild it")
     # Dictionaries save space on disk; in memory plain strings join and group without surprises. The large kind is what
     # pandas holds itself: it takes it over without a copy.
     strings = [text] if categories else [text, name]
@@ -432,3 +431,29 @@ def read(path: Path, schema: pa.Schema, columns: list[str] | None = None, *, cat
         if not field.nullable and field.type in nullable_integers and field.type in gappy:
             frame[field.name] = frame[field.name].astype(field.type.to_pandas_dtype())
     return _as_strings_sort(frame)
+
+
+def read_arrow(
+    source: Path | BinaryIO,
+    schema: pa.Schema,
+    columns: list[str] | None = None,
+    where: pc.Expression | None = None,
+    called: str | None = None,
+) -> pa.Table:
+    """Read `columns` (all) of those rows of a table written by `write` for which `where` holds (all).
+
+    `source` is a path, or an open file that messages name as `called`. Raises UserError when it is missing or damaged,
+    or has another schema.
+    """
+    called = called or str(source)
+    try:
+        found = pq.read_schema(source)
+        if found.names == schema.names and found.types == schema.types:
+            return pq.read_table(source, columns=columns, filters=where)
+    except FileNotFoundError:
+        raise UserError(f"{called} is missing; run `dvc repro` (or `dvc pull`) first") from None
+    except pa.ArrowInvalid:
+        raise UserError(
+            f"{called} is damaged, or of another version of Veriframe; run `dvc repro` to rebuild it"
+        ) from None
+    raise UserError(f"{called} was written by another version of Veriframe; run `dvc repro` to rebuild it")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.files import whole_or_absent
 
-HEADER = 512  # bytes before each member's content in USTAR
+BLOCK = 512  # bytes: the header before each member's content, and what contents are padded to (USTAR)
 
 
 def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> list[int]:
@@ -15,11 +15,16 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> list[int]:
     offsets = []
     with whole_or_absent(path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in members:
-            offsets.append(tar.offset + HEADER)
+            offsets.append(tar.offset + BLOCK)
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     return offsets
+
+
+def stored_size(content: int) -> int:
+    """Return how many bytes a member of `content` bytes takes in a tar."""
+    return BLOCK + -(-content // BLOCK) * BLOCK
 
 
 def read_member(path: Path, offset: int, size: int) -> bytes:

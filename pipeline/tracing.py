@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline import params, tables
 from pipeline.errors import UsageError, UserError
@@ -200,17 +199,8 @@ def _rows(
     if not path.is_file():
         return []
     column, value = wanted
-    rows: list[Row] = _read(path, schema, columns, pc.field(column) == value).to_pylist()
+    rows: list[Row] = tables.read_arrow(path, schema, columns, pc.field(column) == value).to_pylist()
     return rows
-
-
-def _read(path: Path, schema: pa.Schema, columns: list[str], where: Any = None) -> pa.Table:
-    try:
-        if pq.read_schema(path).names == schema.names:
-            return pq.read_table(path, columns=columns, filters=where)
-    except pa.ArrowInvalid:
-        pass
-    raise UserError(f"{path} is damaged, or of another version of Veriframe; run `dvc repro` to rebuild it")
 
 
 # --- what is asked for -----------------------------------------------------------------------------------------------
@@ -242,10 +232,10 @@ def _video(key: str, name: str, root: Path) -> str | None:
     below = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else name
     path = DATA / "index" / key / "videos.parquet"
     where = (pc.field("video") == name) | pc.field("path").isin([name, below])
-    found = _read(path, tables.VIDEOS, ["video"], where)["video"].to_pylist()
+    found = tables.read_arrow(path, tables.VIDEOS, ["video"], where)["video"].to_pylist()
     if found:
         return str(found[0])
-    images = _read(path, tables.VIDEOS, ["video", "images"], pc.field("media") == "images").combine_chunks()
+    images = tables.read_arrow(path, tables.VIDEOS, ["video", "images"], pc.field("media") == "images").combine_chunks()
     for place in pc.index_in(pa.array([name, below]), pc.list_flatten(images["images"])).drop_null().to_pylist():
         return str(images["video"][pc.list_parent_indices(images["images"])[place].as_py()])
     return None
@@ -260,7 +250,7 @@ def _nearest(name: str, keys: list[str]) -> list[str]:
         name = start.removesuffix("__f").replace("__", "/")
     known: list[str] = []
     for key in keys:
-        videos = _read(DATA / "index" / key / "videos.parquet", tables.VIDEOS, ["video", "path"])
+        videos = tables.read_arrow(DATA / "index" / key / "videos.parquet", tables.VIDEOS, ["video", "path"])
         known += videos["video"].to_pylist() + videos["path"].to_pylist()
     return difflib.get_close_matches(name, _alike(name, known), NEAREST, cutoff=0.3)
 
@@ -270,7 +260,7 @@ def _frames_of(key: str, start: str) -> list[str]:
     path = DATA / "flatten" / key / "frames.parquet"
     if not path.is_file():
         return []
-    found = _read(path, tables.FLAT, ["key"], pc.starts_with(pc.field("key"), start))["key"].to_pylist()
+    found = tables.read_arrow(path, tables.FLAT, ["key"], pc.starts_with(pc.field("key"), start))["key"].to_pylist()
     return [frame for frame in found if frame.removeprefix(start).isdecimal()]
 
 

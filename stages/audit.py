@@ -3,13 +3,14 @@ each step lost. `python -m stages.audit`."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import Field
 
-from pipeline import params, provenance, shortcuts, tables
+from pipeline import manifests, params, provenance, shortcuts, tables
 from pipeline.errors import exit_on_user_error
-from pipeline.files import folder_of_each, whole_or_absent
+from pipeline.files import folder_of_each, sha256_of_file, whole_or_absent
 
 DATA = Path("data")
 
@@ -38,6 +39,7 @@ def main() -> None:
         summary[key] = {
             "videos": {"usable": len(usable), "rejected": len(assignments) - len(usable)},
             "frames": _frames(tables.read(folder["extract"][key] / "quotas.parquet", tables.FILLED)),
+            "shards": _shards(folder["shard"][key]),
             "leaks": {kind: provenance.tied_counts(ties, kind) for kind in provenance.LINKS},
             **{row["probe"]: _figures(row) for row in rows if row["feature"] == "all"},
         }
@@ -82,6 +84,18 @@ def _frames(filled: pd.DataFrame) -> dict[str, int]:
     cells = [(split, label) for split in tables.SPLITS for label in tables.CLASSES]
     counts = {f"{split}_{tables.CLASSES[label]}": int(kept.get((split, label), 0)) for split, label in cells}
     return counts | {"failed": int(filled.failed.sum())}
+
+
+def _shards(folder: Path) -> dict[str, Any]:
+    """Shards, samples and megabytes of each split, and the SHA-256 of the manifest, which names every byte of them."""
+    manifest = manifests.read(folder / manifests.NAME)
+    samples = tables.read(folder / "samples.parquet", tables.SAMPLES, ["split"])
+    found: dict[str, Any] = {}
+    for split in tables.SPLITS:
+        sizes = [facts["bytes"] for name, facts in manifest["files"].items() if name.startswith(f"{split}/")]
+        count = int((samples.split == split).sum())
+        found[split] = {"shards": len(sizes), "samples": count, "megabytes": round(sum(sizes) / 1e6, 3)}
+    return found | {"manifest_sha256": sha256_of_file(folder / manifests.NAME)}
 
 
 def _tied_datasets(videos: pd.DataFrame, across: pd.DataFrame) -> dict[str, int]:

@@ -2,16 +2,20 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from pipeline import machine, params, quality, tables
+from pipeline import machine, params, quality, shard_sizes, shards, tables
 from pipeline.engines import local_engine
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.files import whole_or_absent
+
+PICTURES_MADE = 32  # to tell the size of shards
 
 
 class Params(params.Section):
@@ -56,6 +60,8 @@ def main() -> None:
     checked = quality.checked_tables(videos, steps, frames, filled, crops)
     outcomes = quality.validate(checked, quality.rules(knobs.min_found, knobs.max_imbalance))
     missed = [outcome for outcome in outcomes if not outcome["passed"]]
+    kept = frames[frames.status == "kept"]
+    advice = _shard_advice(kept, folder["extract"], params.load_section(shards.Params, "shard", key))
     broken = [outcome for outcome in missed if outcome["code"] not in quality.WARNINGS]
 
     verdict = {
@@ -68,7 +74,10 @@ def main() -> None:
         "steps": {what: list(counts) for what, counts in steps.items()},
     }
     tables.write(
-        out / "findings.parquet", _findings(key, missed, frames), tables.FINDINGS, order=["severity", "code", "subject"]
+        out / "findings.parquet",
+        _findings(key, missed, frames, advice),
+        tables.FINDINGS,
+        order=["severity", "code", "subject"],
     )
     with whole_or_absent(out / "verdict.json") as part:
         part.write_text(json.dumps(verdict, indent=2) + "\n")
@@ -85,8 +94,23 @@ def _rows(path: Path) -> int:
     return int(pq.read_metadata(path).num_rows)
 
 
-def _findings(key: str, missed: list[dict[str, Any]], frames: Any) -> list[dict[str, str]]:
-    """Broken rules; a note for each frame that was tried and failed, and for each fake whose face was a guess."""
+def _shard_advice(kept: pd.DataFrame, crops: Path, knobs: shards.Params) -> dict[str, str]:
+    """Return what shard_sizes says of each split, from some final pictures made as `shard` will make them."""
+    some = kept.sort_values("key").iloc[:: max(1, len(kept) // PICTURES_MADE)]
+    try:
+        pictures = [shards.final_jpg(dict(row), crops, knobs.look) for _, row in some.iterrows()]
+    except (OSError, ValueError):  # a crop that is not there or damaged: a broken rule has said so
+        return {}
+    each = sum(shard_sizes.of_sample(len(picture)) for picture in pictures) / max(1, len(pictures))
+    bytes_of = {split: number * each for split, number in Counter(kept.split).items()}
+    return shard_sizes.advice(bytes_of, knobs.shards.model_dump())
+
+
+def _findings(
+    key: str, missed: list[dict[str, Any]], frames: pd.DataFrame, advice: dict[str, str]
+) -> list[dict[str, str]]:
+    """Broken rules; a warning for each split whose shards have no good size; a note for each frame that was tried and
+    failed, and for each fake whose face was a guess."""
     row = {"dataset": key, "stage": "check"}
     rules = [
         row
@@ -105,15 +129,19 @@ def _findings(key: str, missed: list[dict[str, Any]], frames: Any) -> list[dict[
         for frame, reason in zip(failed.key, failed.reason, strict=True)
     ]
     kept = frames[frames.status == "kept"]
-    guessed = kept[kept.chosen_by == "ambiguous_face"].video.value_counts()
-    counts = kept.video.value_counts()
+    guessed = Counter(kept.video[kept.chosen_by == "ambiguous_face"])
+    counts = Counter(kept.video)
     notes += [
         row
         | {"severity": "note", "code": "ambiguous_face", "subject": video}
         | {"detail": f"{number} of {counts[video]} kept frames show several faces; the largest was taken"}
         for video, number in guessed.items()
     ]
-    return rules + notes
+    sized = [
+        row | {"severity": "warning", "code": "shard_size", "subject": split, "detail": said}
+        for split, said in advice.items()
+    ]
+    return rules + sized + notes
 
 
 if __name__ == "__main__":

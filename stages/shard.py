@@ -1,36 +1,16 @@
 """shard: final pictures as WebDataset tars, with an index of every sample. `python -m stages.shard KEY`."""
 
+import json
+import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
-from pipeline import machine, params, tables
-from pipeline.crops import Alignment
+from pipeline import machine, manifests, params, shards, tables
 from pipeline.engines import local_engine
 from pipeline.errors import UserError, exit_on_user_error
-from pipeline.shards import write_shards
-
-Count = Annotated[int, Field(ge=1, le=100_000)]
-
-
-class Shards(params.Section):
-    """Tars for each split."""
-
-    train: Count
-    val: Count
-    test: Count
-
-
-class Params(params.Section):
-    """The section `shard` of params.yaml."""
-
-    size: int = Field(ge=32, le=1024)
-    alignment: Alignment
-    margin: float = Field(ge=0, le=2)
-    jpeg_quality: int = Field(ge=1, le=100)
-    shards: Shards
+from pipeline.files import whole_or_absent
 
 
 class Extract(params.Section):
@@ -42,10 +22,10 @@ class Extract(params.Section):
 
 
 def main() -> None:
-    """Write data/shard/KEY: the tars and samples.parquet, which is written last."""
+    """Write data/shard/KEY: the tars, samples.parquet, _info.json for timm, and last manifest.json."""
     key = params.dataset_key(sys.argv)
     out, crops = Path("data/shard") / key, Path("data/extract") / key
-    knobs = params.load_section(Params, "shard", key)
+    knobs = params.load_section(shards.Params, "shard", key)
     loose_margin = params.load_section(Extract, "extract", key).margin
     if knobs.alignment != "none" and knobs.margin > loose_margin:
         raise UserError(
@@ -53,12 +33,18 @@ def main() -> None:
         )
     frames = tables.read(crops / "frames.parquet", tables.FRAMES)
     kept = frames[frames.status == "kept"].assign(dataset=key)
-    look = knobs.model_dump(include={"size", "alignment", "margin", "jpeg_quality"})
+    shutil.rmtree(
+        out, ignore_errors=True
+    )  # DVC does so; else shards of an earlier run by hand would be in the manifest
+    counts = knobs.shards.model_dump()
     with local_engine(machine.workers()) as run:
-        samples = write_shards(kept, crops, out, look, knobs.shards.model_dump(), run)
+        samples = shards.write_shards(kept, crops, out, knobs.look, counts, run)
     if len(samples) != len(kept):
         raise AssertionError(f"shard: {len(kept)} frames in, {len(samples)} out")
     tables.write(out / "samples.parquet", samples[tables.SAMPLES.names], tables.SAMPLES, order=["shard", "offset"])
+    with whole_or_absent(out / "_info.json") as part:
+        part.write_text(json.dumps(shards.timm_info(samples, counts), indent=1) + "\n", encoding="utf-8", newline="\n")
+    manifests.write(out, {"dataset": key, "samples": len(samples)})
 
 
 if __name__ == "__main__":

@@ -71,6 +71,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory, celeb_tree: Path) -> Path
     return project
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole project after `dvc repro`, see built_project.py; never changed by a test, only copied or cloned."""
+    from built_project import built_once
+
+    base = tmp_path_factory.getbasetemp()
+    shared_by_workers = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return built_once(shared_by_workers / "built")
+
+
 @pytest.fixture
 def project(tmp_path: Path, finished: Path) -> Path:
     """A copy of the finished project that a test may change."""

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from fabricated_shards import picture
-from pipeline import metrics, provenance, tables
-from pipeline.files import sha256_of_text
+from pipeline import manifests, metrics, provenance, tables
+from pipeline.files import sha256_of_bytes, sha256_of_text
 from pipeline.tars import write_tar
 
 METHODS = {"youtube": tables.REAL, "Deepfakes": tables.FAKE, 'Face<Swap> & "quotes"': tables.FAKE}
@@ -169,14 +169,21 @@ def _quotas(frames: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _samples(folder: Path, key: str, frames: pd.DataFrame) -> pd.DataFrame:
+def _samples(folder: Path, dataset: str, frames: pd.DataFrame) -> pd.DataFrame:
     rows = frames[["key", "video", "split", "label", "method", "group", "frame", "time_s"]].sort_values("key")
-    jpegs = [picture(tables.REAL, number) for number in range(len(rows))]  # of fakes too: no size tells the label
-    offsets = write_tar(folder / "all-000000.tar", [(f"{number}.jpg", jpeg) for number, jpeg in enumerate(jpegs)])
-    rows = rows.assign(
-        dataset=key, shard="all-000000.tar", offset=offsets, bytes=[len(jpeg) for jpeg in jpegs], sha256="0" * 64
-    )
+    places = []
+    for split, part in rows.groupby("split"):
+        shard = f"{split}/{split}-000000.tar"
+        jpegs = [picture(tables.REAL, number) for number in part.index]  # of fakes too: no size tells the label
+        offsets = write_tar(folder / shard, [(f"{key}.jpg", jpeg) for key, jpeg in zip(part.key, jpegs, strict=True)])
+        places += [
+            {"key": key, "dataset": dataset, "shard": shard, "offset": offset, "bytes": len(jpeg)}
+            | {"sha256": sha256_of_bytes(jpeg)}
+            for key, offset, jpeg in zip(part.key, offsets, jpegs, strict=True)
+        ]
+    rows = rows.merge(pd.DataFrame(places), on="key")
     tables.write(folder / "samples.parquet", rows, tables.SAMPLES, ["key"])
+    manifests.write(folder, {"dataset": dataset, "samples": len(rows)})
     return rows
 
 

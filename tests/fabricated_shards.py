@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipeline import tables
-from pipeline.files import sha256_of_text
+from pipeline import manifests, tables
+from pipeline.files import sha256_of_bytes, sha256_of_text
 from pipeline.tars import write_tar
 
 METHODS = {"real": tables.REAL, "swap": tables.FAKE, "mask": tables.FAKE}
@@ -48,13 +48,14 @@ def write_dataset(
                     members.append((name, picture(label, int(sha256_of_text(name)[:8], 16), side)))
                     rows.append(
                         {"key": name, "dataset": key, "video": video, "split": split, "label": label, "method": method}
-                        | {"group": group, "frame": frame, "time_s": frame / 25, "shard": f"{split}-000000.tar"}
+                        | {"group": group, "frame": frame, "time_s": frame / 25, "shard": f"{split}/{split}-000000.tar"}
                     )
         folder = data / "shard" / key
-        offsets = write_tar(folder / f"{split}-000000.tar", [(f"{name}.jpg", jpeg) for name, jpeg in members])
+        offsets = write_tar(folder / f"{split}/{split}-000000.tar", [(f"{name}.jpg", jpeg) for name, jpeg in members])
         for row, offset, (_, jpeg) in zip(rows[-len(members) :], offsets, members, strict=True):
-            row |= {"offset": offset, "bytes": len(jpeg), "sha256": "0" * 64}
+            row |= {"offset": offset, "bytes": len(jpeg), "sha256": sha256_of_bytes(jpeg)}
     tables.write(data / "shard" / key / "samples.parquet", rows, tables.SAMPLES, order=["key"])
+    manifests.write(data / "shard" / key, {"dataset": key, "samples": len(rows)})
     tables.write(data / "split" / key / "videos.parquet", assignments, tables.ASSIGNMENTS, order=["video"])
     return tables.read(data / "shard" / key / "samples.parquet", tables.SAMPLES)
 

@@ -251,7 +251,9 @@ def test_sheet_asks_for_no_more_than_there_is(dataset: Dataset):
 def test_sheet_says_when_shards_are_not_there_or_others(dataset: Dataset, tmp_path: Path):
     with pytest.raises(UserError, match=r"set report[.]pictures to false"):
         pictures.sheet([replace(dataset, shards=tmp_path)], 4)
-    (tmp_path / "all-000000.tar").write_bytes(b"")
+    for shard in dataset.samples.shard.unique():
+        (tmp_path / shard).parent.mkdir(exist_ok=True)
+        (tmp_path / shard).write_bytes(b"")
     with pytest.raises(UserError, match="not the shard"):
         pictures.sheet([replace(dataset, shards=tmp_path)], 4)
 

@@ -12,7 +12,7 @@ from fabricated_videos import picture
 from pipeline import shards
 from pipeline.crops import Alignment, final_picture
 from pipeline.errors import UserError
-from pipeline.files import sha256_of_bytes, sha256_of_file
+from pipeline.files import list_files, sha256_of_bytes, sha256_of_file
 from pipeline.tars import read_member, write_tar
 from small_project import contents
 
@@ -72,15 +72,15 @@ def written(tmp_path: Path, in_process: Any) -> tuple[Path, pd.DataFrame, pd.Dat
 def test_every_frame_is_in_one_shard_of_its_split(written: tuple[Path, pd.DataFrame, pd.DataFrame]) -> None:
     out, frames, samples = written
     assert sorted(samples.key) == sorted(frames.key)
-    assert {path.name for path in out.iterdir()} == {
-        "train-000000.tar",
-        "train-000001.tar",
-        "train-000002.tar",
-        "val-000000.tar",
-        "test-000000.tar",
-        "test-000001.tar",
+    assert set(list_files(out)) == {
+        "train/train-000000.tar",
+        "train/train-000001.tar",
+        "train/train-000002.tar",
+        "val/val-000000.tar",
+        "test/test-000000.tar",
+        "test/test-000001.tar",
     }
-    assert (samples.shard.str.split("-").str[0] == samples.split).all()
+    assert (samples.shard.str.split("/").str[0] == samples.split).all()
     assert (samples.groupby("video").shard.nunique() == 1).all()
 
 
@@ -94,7 +94,7 @@ def test_offsets_lead_to_the_pictures(written: tuple[Path, pd.DataFrame, pd.Data
 
 def test_webdataset_reads_them(written: tuple[Path, pd.DataFrame, pd.DataFrame]) -> None:
     out, frames, samples = written
-    urls = [str(path) for path in sorted(out.glob("*.tar"))]
+    urls = [str(path) for path in sorted(out.rglob("*.tar"))]
     read = {sample["__key__"]: sample for sample in webdataset.WebDataset(urls, shardshuffle=False, empty_check=False)}
     assert set(read) == set(frames.key)
     for row in samples.itertuples():
@@ -192,9 +192,9 @@ def test_a_video_stays_in_its_shard_when_others_are_added(tmp_path: Path, in_pro
     place = after.set_index("key").shard
     assert (before.set_index("key").shard == place[before.key]).all()
     touched = set(after.shard[after.video == "d/m/native/v8"])
-    for path in (tmp_path / "few").iterdir():
-        same = sha256_of_file(path) == sha256_of_file(tmp_path / "all" / path.name)
-        assert same == (path.name not in touched)
+    for shard in list_files(tmp_path / "few"):
+        same = sha256_of_file(tmp_path / "few" / shard) == sha256_of_file(tmp_path / "all" / shard)
+        assert same == (shard not in touched)
 
 
 def test_a_shard_that_cannot_be_written(tmp_path: Path, in_process: Any) -> None:
@@ -203,4 +203,5 @@ def test_a_shard_that_cannot_be_written(tmp_path: Path, in_process: Any) -> None
     with pytest.raises(UserError, match=r"could not be written: .*crops-00000.tar") as caught:
         shards.write_shards(frames, tmp_path, tmp_path / "out", LOOK, COUNTS, in_process)
     shard = str(caught.value).split()[1]
-    assert not [path for path in (tmp_path / "out").iterdir() if shard in path.name]
+    assert shard not in list_files(tmp_path / "out")
+    assert not [path for path in list_files(tmp_path / "out") if ".part" in path]

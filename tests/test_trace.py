@@ -181,7 +181,7 @@ def test_a_table_of_another_version(project: Path) -> None:
     pd.read_parquet(path).drop(columns="group").to_parquet(path)
     with (
         inside(project),
-        pytest.raises(UserError, match=r"split/tiny/videos\.parquet is damaged, or of another version"),
+        pytest.raises(UserError, match=r"split/tiny/videos\.parquet was written by another version"),
     ):
         tracing.trace("YouTube-real/00001.mp4")
 

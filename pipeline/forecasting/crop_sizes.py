@@ -7,25 +7,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-from pydantic import ConfigDict, Field
 
-from pipeline import answer_store, crops, params, tars
+from pipeline import answer_store, crops, shard_sizes, shards, tars
 
 Row = dict[str, Any]
 
-DESCRIPTION_BYTES = 1024  # of a sample's .json member in a shard, with its header
 
-
-class Picture(params.Section):
-    """What a forecast needs to know of the section `shard`."""
-
-    size: int = Field(ge=32, le=1024)
-    jpeg_quality: int = Field(ge=1, le=100)
-
-    model_config = ConfigDict(extra="ignore")
-
-
-def of_answers(store: str, asked: int, look: Picture) -> Row:
+def of_answers(store: str, asked: int, look: shards.Params) -> Row:
     """Return what the answers in a `store` of the work cache hold: frames `tried` and `usable`, and bytes.
 
     At least the `asked` frames were tried: a video that is lost, or a frame without the box of its original, has no
@@ -43,18 +31,14 @@ def of_answers(store: str, asked: int, look: Picture) -> Row:
         "tried": tried,
         "usable": len(rows),
         "stored_bytes": sum(path.stat().st_size for path in Path(store).glob("[!.]*")),
-        "crop_bytes": sum(map(_in_tar, rows.bytes.astype(int))),
-        "picture_bytes": len(rows) * sum(_in_tar(len(picture)) + DESCRIPTION_BYTES for picture in pictures),
+        "crop_bytes": sum(map(tars.stored_size, rows.bytes.astype(int))),
+        "picture_bytes": len(rows) * sum(shard_sizes.of_sample(len(picture)) for picture in pictures),
     }
 
 
-def _picture(look: Picture, crop: bytes) -> bytes:
+def _picture(look: shards.Params, crop: bytes) -> bytes:
     """Return the picture that shard would make of a crop, about: the whole crop, not only the face."""
     loose = np.asarray(cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR_RGB))
     whole = (0, 0, loose.shape[1], loose.shape[0])
     picture = crops.final_picture(loose, (0, 0), whole, (), alignment="none", margin=0, size=look.size)
     return crops.encode(picture, look.jpeg_quality)
-
-
-def _in_tar(size: int) -> int:
-    return tars.HEADER + -(-size // tars.HEADER) * tars.HEADER

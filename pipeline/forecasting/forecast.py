@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pipeline import answer_store, decoding, extraction, extraction_plan, machine, params, tables
+from pipeline import answer_store, decoding, extraction, extraction_plan, machine, params, shard_sizes, shards, tables
 from pipeline.answers import Request
 from pipeline.disks import in_words
 from pipeline.engines import Run, Watch, local_engine
@@ -23,7 +23,6 @@ from pipeline.errors import UsageError
 from pipeline.extraction_plan import Plan
 from pipeline.footage import Footage
 from pipeline.forecasting import crop_sizes, disk_space, estimates, timing
-from pipeline.forecasting.crop_sizes import Picture
 
 Row = dict[str, Any]
 Frames = dict[str, list[int]]  # video -> frames
@@ -46,7 +45,7 @@ class Dataset:
 
     key: str
     plan: Plan
-    picture: Picture
+    picture: shards.Params
     wanted: Frames
     needed: Frames
     left: Frames
@@ -62,8 +61,8 @@ def forecast(keys: list[str], seconds: float, dvc_cache: Path | None, linked: bo
     of the first round, `cached_frames` of them, `left_videos` and `left_frames` that extraction will ask for, the
     originals of fakes included, and `decoded_frames` that it must decode for them; `measured_videos`, `usable` (share
     of the frames that were looked at) and FIGURES, each with `<figure>_error`: two standard errors by the jackknife,
-    None from fewer than three videos. A disk holds `places` (name -> bytes to come), `needed_bytes`, `free_bytes` and
-    `fits`.
+    None from fewer than three videos; `shard_advice`, see shard_sizes. A disk holds `places` (name -> bytes to come),
+    `needed_bytes`, `free_bytes` and `fits`.
     Raises UsageError where a stage before extract has not run, or where no video that was tried gave an answer.
     """
     datasets = [_dataset(key) for key in keys]
@@ -87,7 +86,7 @@ def _dataset(key: str) -> Dataset:
     plan = extraction_plan.load(key)
     wanted = extraction.first_round(plan.frames, plan.cells)
     needed = plan.footage.with_originals(wanted)
-    picture = params.load_section(Picture, "shard", key)
+    picture = params.load_section(shards.Params, "shard", key)
     return Dataset(key, plan, picture, wanted, needed, _left(needed, plan.footage))
 
 
@@ -214,7 +213,8 @@ def _row(dataset: Dataset, measured: list[Row]) -> Row:
     }
     there = [not dataset.left and _is_extracted(dataset), not dataset.left and _is_sharded(dataset)]
     if all(there):
-        return row | {"usable": None} | dict.fromkeys(FIGURES, 0) | {f"{figure}_error": 0 for figure in FIGURES}
+        errors = {f"{figure}_error": 0 for figure in FIGURES}
+        return row | {"usable": None, "shard_advice": {}} | dict.fromkeys(FIGURES, 0) | errors
     sample = _sample(dataset, measured)
 
     def figures(sample: pd.DataFrame) -> np.ndarray:
@@ -235,7 +235,17 @@ def _row(dataset: Dataset, measured: list[Row]) -> Row:
     for figure, value, error in zip(FIGURES, figures(sample), estimates.errors(sample, figures), strict=True):
         row[figure] = round(float(value), 3)
         row[f"{figure}_error"] = None if error is None else round(error, 3)
+    row["shard_advice"] = _shard_advice(dataset, row["shard_bytes"])
     return row
+
+
+def _shard_advice(dataset: Dataset, shard_bytes: float) -> dict[str, str]:
+    """Return what shard_sizes says of each split, which is taken to hold its part of the wanted frames."""
+    split_of = dataset.plan.frames.drop_duplicates("video").set_index("video").split
+    frames = pd.Series({video: len(wanted) for video, wanted in dataset.wanted.items()}, dtype=float)
+    shares = frames.groupby(split_of.reindex(frames.index)).sum() / max(1, frames.sum())
+    bytes_of = {str(split): float(share) * shard_bytes for split, share in shares.items()}
+    return shard_sizes.advice(bytes_of, dataset.picture.shards.model_dump())
 
 
 def _is_extracted(dataset: Dataset) -> bool:
@@ -295,6 +305,9 @@ def describe(report: Row) -> str:
         lines.append(
             f"time ([hours:]minutes:seconds) is that of {report['workers']} workers here; ± is two standard errors"
         )
+    lines += [
+        f"warning: {key}, {split}: {said}" for key, row in rows.items() for split, said in row["shard_advice"].items()
+    ]
     disks = [disk for disk in report["disks"] if disk["needed_bytes"]]
     return "\n".join([*lines, *map(_disk_in_words, disks)])
 

@@ -16,6 +16,7 @@ import pytest
 
 from fabricated_project import write_params, write_project
 from pipeline import provenance, shortcuts, tables
+from pipeline.files import sha256_of_file
 
 ROOT = Path(__file__).parents[2]
 KEYS = ["clean", "told", "blurred", "copied"]
@@ -86,7 +87,14 @@ def test_metrics_equal_the_tables_and_stay_small(project: Path):
     every = rows[(rows.dataset == "told") & (rows.feature == "all")].set_index("probe")
     for probe in ("container", "picture"):
         assert told[probe] == {name: round(every[name][probe], 3) for name in ("auroc", "lower", "upper")}
-    assert set(told) == {"videos", "frames", "leaks", "container", "picture", "tied_datasets"}
+    size = (project / "data/shard/told/train/train-000000.tar").stat().st_size
+    assert told["shards"]["train"] == {
+        "shards": 1,
+        "samples": (samples.split == "train").sum(),
+        "megabytes": round(size / 1e6, 3),
+    }
+    assert told["shards"]["manifest_sha256"] == sha256_of_file(project / "data/shard/told/manifest.json")
+    assert set(told) == {"videos", "frames", "shards", "leaks", "container", "picture", "tied_datasets"}
 
 
 def test_leaks_are_the_ties_of_the_split(project: Path):
