@@ -1,39 +1,58 @@
 """Tables and files of a DVC project at any revision, its own or someone else's, without checking anything out."""
 
+import atexit
 import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
 from dvc.api import DVCFileSystem
-from dvc.exceptions import DvcException
+from dvc.fs import LocalFileSystem
+from dvc.repo.open_repo import clean_repos
+from dvc_data.index.index import DataIndexDirError
 from dvc_objects.fs.base import FileSystem
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from scmrepo.exceptions import SCMError
 
 from pipeline import params, tables
 from pipeline.errors import UserError
+
+# DVC tells a remote that lacks an object from one that does not answer as little as from one that refuses.
+_OUT_OF_REACH = (
+    "is neither in the cache nor on the remote, or the remote does not answer; if it does, ask the owner to `dvc push`"
+)
+
+atexit.register(clean_repos)  # clones of other repositories are shared as long as the process lives
 
 
 class Revision:
     """What a project holds at a revision. Paths are below its root, with forward slashes.
 
-    Contents come from the project's cache where it has them, else from its remote. Methods raise UserError for a file
-    that the revision does not have (`FileNotThere`), or whose content is neither in cache nor remote.
+    Contents come from the workspace, where that is asked for and has them, else from the project's cache, else from its
+    remote. Methods raise UserError for a file that the revision does not have (`FileNotThere`), or whose content is
+    out of reach. `commit` is the full hash of the commit; None for a workspace.
     """
 
     def __init__(self, fs: DVCFileSystem, name: str) -> None:
         self.fs = fs
         self.name = name
+        self.commit = None if isinstance(fs.repo.fs, LocalFileSystem) else str(fs.repo.get_rev())
 
     def has(self, path: str) -> bool:
-        """Return whether the revision has this file or folder; its content may still be out of reach."""
-        return bool(self.fs.exists(path))
+        """Return whether the revision has this file or folder; its content may still be out of reach.
+
+        Raises UserError where that cannot be known, because DVC's list of the folder is out of reach.
+        """
+        try:
+            with self._explained(path):
+                self.fs.info(path)
+        except FileNotThere:
+            return False
+        return True
 
     def files(self, folder: str) -> list[str]:
         """Return the names of the files directly in `folder`, sorted."""
@@ -48,17 +67,24 @@ class Revision:
 
     def read_range(self, path: str, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset` of a file; of a remote file only these are fetched."""
+        fs, place = self.place(path)
+        if self.commit and fs is self.fs.repo.fs:  # Git's own files are small, and read whole or not at all
+            return self.read(path)[offset : offset + size]
         with self._explained(path):
-            fs, place = self.place(path)
-            return bytes(fs.fs.cat_file(place, start=offset, end=offset + size))
+            content = bytes(fs.fs.cat_file(place, start=offset, end=offset + size))
+        # A plain web server knows nothing of ranges and sends the whole file.
+        return content if len(content) <= size else content[offset : offset + size]
 
     def place(self, path: str) -> tuple[FileSystem, str]:
         """Return where a file's bytes lie: DVC's file system of workspace, cache or remote, and the path there."""
-        info = self.fs.info(path)
-        if "dvc_info" not in info:
-            return self.fs.repo.fs, self.fs.fs._from_key(self.fs.fs._get_key_from_relative(path))
-        found = self.fs.fs._datafss[()].fs._get_fs_path("/" + path)
-        return found.fs, found.fs_path
+        with self._explained(path):
+            info = self.fs.info(path)
+            direct = self.fs._from_key(self.fs._get_key_from_relative(path))
+            # The workspace before the cache: somebody may have changed it since the last run.
+            if "dvc_info" not in info or self.fs.repo.fs.exists(direct):
+                return self.fs.repo.fs, direct
+            found = self.fs._datafss[()].fs._get_fs_path("/" + path)
+            return found.fs, found.fs_path
 
     def read_json(self, path: str) -> Any:
         """Return what a JSON file holds."""
@@ -69,7 +95,11 @@ class Revision:
 
     def read_table(self, path: str, schema: pa.Schema, columns: list[str] | None = None) -> pd.DataFrame:
         """Return a table of tables.py, or `columns` of it."""
-        return tables.read(io.BytesIO(self.read(path)), schema, columns, called=f"{path} at {self.name}")
+        return tables.read(self._table(path), schema, columns, called=f"{path} at {self.name}")
+
+    def read_arrow(self, path: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+        """Return a table of tables.py, or `columns` of it, as Arrow holds it."""
+        return tables.read_arrow(self._table(path), schema, columns, called=f"{path} at {self.name}")
 
     def params(self) -> dict[str, Any]:
         """Return params.yaml."""
@@ -81,17 +111,24 @@ class Revision:
             raise UserError(f"{params.PARAMS_FILE} at {self.name} holds no mapping of sections")
         return document
 
+    def _table(self, path: str) -> Path | BinaryIO:
+        """Return a local file's path, so that only what is asked for of it is read; else its bytes."""
+        fs, place = self.place(path)
+        return Path(place) if isinstance(fs, LocalFileSystem) else io.BytesIO(self.read(path))
+
     @contextmanager
     def _explained(self, path: str) -> Iterator[None]:
         try:
             yield
+        except UserError:
+            raise
         except FileNotFoundError as error:
-            if self.has(path):
-                raise UserError(
-                    f"{path} of {self.name} is neither in the cache nor on the remote; ask its owner to `dvc push`"
-                ) from error
+            if self.fs.exists(path):
+                raise UserError(f"{path} of {self.name} {_OUT_OF_REACH}") from error
             raise FileNotThere(f"{self.name} has no {path}") from error
-        except (DvcException, OSError) as error:
+        except DataIndexDirError as error:
+            raise UserError(f"{path} of {self.name} {_OUT_OF_REACH}") from error
+        except Exception as error:  # each kind of remote has errors of its own, without a common class
             raise UserError(f"{path} of {self.name} cannot be read: {_first_line(error)}") from error
 
 
@@ -101,21 +138,23 @@ class FileNotThere(UserError):
 
 @contextmanager
 def open_revision(rev: str | None = None, repo: str | None = None, remote: str | None = None) -> Iterator[Revision]:
-    """Give the project `repo` (path or URL of a Git repository; None: this one) at the revision `rev`.
+    """Give the project `repo` (path or URL of a Git repository; None: the one around the current folder) at `rev`.
 
-    `rev` is whatever Git knows: branch, tag, commit; None is the workspace of this project, or the default branch of
-    another. `remote` names one of the project's DVC remotes; None is its default. Raises UserError when there is no
-    such project, revision or remote.
+    `rev` is whatever Git knows: branch, tag, commit; None is the workspace, or the default branch of a project that has
+    none (a URL). `remote` names one of the project's DVC remotes; None is its default. Raises UserError when there is
+    no such project, revision or remote.
     """
-    name = rev or ("the workspace" if repo is None else "its default branch")
-    name = name if repo is None else f"{name} of {repo}"
+    called = " of ".join(filter(None, [rev, repo])) or "this project"
     try:
         fs = DVCFileSystem(repo=repo, rev=rev, remote=remote)
-        fs.repo  # noqa: B018  # opened here, so that an unknown repository or revision is told here
-    except (DvcException, SCMError, OSError) as error:
-        raise UserError(f"{name} cannot be opened: {_first_line(error)}") from error
+        known = fs.repo.config["remote"]  # opened here, so that an unknown repository or revision is told here
+    except Exception as error:  # of DVC, of Git, of the network
+        raise UserError(f"{called} cannot be opened: {_first_line(error.__cause__ or error)}") from error
     try:
-        yield Revision(fs, name)
+        if remote is not None and remote not in known:
+            raise UserError(f"{called} has no remote {remote!r}; known: {', '.join(known) or 'none'}")
+        name = rev or ("its default branch" if fs.repo.url else "the workspace")
+        yield Revision(fs, name if repo is None else f"{name} of {repo}")
     finally:
         fs.close()
 

@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from torch.utils.data import DataLoader
 
 from pipeline import metrics, tables
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_text, whole_or_absent
 from pipeline.models import scoring, transforms
 from pipeline.models.transforms import Transform
-from pipeline.reading import Samples, batches, epoch_order
+from pipeline.reading import Samples, loader
 
 Epoch = dict[str, float]  # figures of one epoch
 State = dict[str, Any]
@@ -76,6 +77,7 @@ def train(
     torch.use_deterministic_algorithms(True, warn_only=where.type == "cuda")
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     fake_weight = _fake_weight(training.table)
+    batches = loader(training, recipe.batch_size, recipe.seed, rank=0, ranks=1)
     history: list[Epoch] = []
     best: State = {"loss": math.inf}
     if checkpoint.exists():
@@ -88,7 +90,7 @@ def train(
     for epoch in range(len(history), recipe.epochs):
         if epoch - best.get("epoch", epoch) > recipe.patience:
             break
-        train_loss = _train_epoch(network, transform, training, recipe, epoch, optimizer, fake_weight)
+        train_loss = _train_epoch(network, transform, training.table, batches, recipe, epoch, optimizer, fake_weight)
         logits = scoring.logits(network, transform, validation, recipe.batch_size)
         if not (math.isfinite(train_loss) and np.isfinite(logits).all()):
             raise UserError(f"the loss of epoch {epoch} is no number; lower train.learning_rate")
@@ -118,24 +120,24 @@ def choose_thresholds(table: pd.DataFrame, logits: npt.NDArray[np.float64]) -> d
 def _train_epoch(
     network: torch.nn.Module,
     transform: Transform,
-    samples: Samples,
+    table: pd.DataFrame,
+    batches: DataLoader[Any],
     recipe: Recipe,
     epoch: int,
     optimizer: torch.optim.Optimizer,
     fake_weight: float,
 ) -> float:
-    """Show every training picture once (but a last incomplete batch) and return the mean loss per picture."""
+    """Show every picture of `table`, which `batches` reads, once and return the mean loss per picture."""
     where = next(network.parameters()).device
     seed = int(sha256_of_text("train", recipe.seed, epoch)[:15], 16)
     torch.manual_seed(seed)  # dropout and the like
     generator = torch.Generator().manual_seed(seed)
-    labels = torch.from_numpy(samples.table["label"].to_numpy(np.float32))
-    order = epoch_order(len(samples), recipe.seed, epoch)
-    steps = max(1, len(order) // recipe.batch_size)
-    order = order[: steps * recipe.batch_size]
+    labels = torch.from_numpy(table["label"].to_numpy(np.float32))
+    batches.sampler.set_epoch(epoch)
+    steps = len(batches)
     network.train()
     total = 0.0
-    for step, (pictures, rows) in enumerate(batches(samples, order, recipe.batch_size)):
+    for step, (pictures, rows) in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * _cosine((epoch * steps + step) / (recipe.epochs * steps))
         inputs = transforms.for_training(pictures, transform, recipe.flip, generator).to(where)
@@ -144,7 +146,7 @@ def _train_epoch(
         loss.backward()
         optimizer.step()
         total += float(loss.detach()) * len(rows)
-    return total / len(order)
+    return total / len(table)
 
 
 def _validate(logits: npt.NDArray[np.float64], table: pd.DataFrame, fake_weight: float) -> Epoch:

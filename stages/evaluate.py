@@ -24,16 +24,15 @@ def main() -> None:
     key = params.dataset_key(sys.argv)
     knobs = params.load_section(Params, "evaluate", key)
     out, shards = Path("data/evaluate") / key, Path("data/shard") / key
-    samples = tables.read(shards / "samples.parquet", tables.SAMPLES)
     videos = tables.read(Path("data/split") / key / "videos.parquet", tables.ASSIGNMENTS)
     frames = tables.read(Path("data/extract") / key / "frames.parquet", tables.FRAMES)
 
     from pipeline import evaluation
     from pipeline.models import scoring, stored
-    from pipeline.reading import Samples
+    from pipeline.reading import open_dataset
 
     network, transform, thresholds = stored.load(Path("data/train"))
-    test = Samples(samples[samples["split"] == "test"], {key: shards})
+    test = open_dataset(shards, "test", size=transform.stored_side())
     logits = scoring.logits(network.to(scoring.device()), transform, test, knobs.batch_size)
 
     frame_scores = evaluation.frame_scores(test.table, logits, frames)

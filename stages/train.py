@@ -57,7 +57,9 @@ def main() -> None:
     zoo.check_input(network, knobs.model, knobs.input_size)
     transform = Transform(knobs.input_size, *facts)
     folders = {key: SHARDS / key for key in knobs.datasets}
-    split = {name: Samples(samples[samples["split"] == name], folders) for name in ("train", "val")}
+    split = {
+        name: Samples(samples[samples["split"] == name], folders, transform.stored_side()) for name in ("train", "val")
+    }
     recipe = training.Recipe(**knobs.model_dump(exclude={"datasets", "model", "pretrained", "input_size"}))
     work = work_folder(knobs)
     with curves() as live:

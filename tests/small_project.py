@@ -28,6 +28,7 @@ def write_params(project: Path, root: Path, changes: dict[str, Any] | None = Non
     document["sample"]["every"] = 5
     document["extract"]["faces"] = "none"
     document["extract"]["tars"] = 2
+    document["shard"]["shards"] = {"train": 1, "val": 1, "test": 1}  # of more, each would be called small
     for name, value in (changes or {}).items():
         *parents, last = name.split(".")
         section = document

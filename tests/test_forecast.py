@@ -1,6 +1,7 @@
 """`veriframe forecast`: what it counts is what extraction then does; what it measures is not done again."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -105,6 +106,21 @@ def test_what_is_foretold_is_what_extraction_does(project: Path, run_forecast: C
     made["shard_bytes"] = sum(path.stat().st_size for path in (project / "data/shard").rglob("*.tar"))
     for figure, size in made.items():
         assert size / 2 < row[figure] < size * 2, (figure, size, row[figure])
+
+
+def test_shards_of_a_bad_size_are_told(
+    project: Path, celeb_tree: Path, run_forecast: Callable[..., Outcome], no_processes: None
+) -> None:
+    write_params(project, celeb_tree, {"shard.shards": {"train": 4, "val": 1, "test": 2}})
+    row = json.loads(run_forecast("--seconds", "0", "--json")[1])["datasets"][KEY]
+    assert set(row["shard_advice"]) == {"train", "test"}
+    said = run_forecast("--seconds", "0")[1]
+    assert f"warning: {KEY}, train: 4 shards of about " in said and "set shard.shards.train to 1" in said
+    each = float(re.search(r"train: 4 shards of about ([\d.]+)kB", said)[1]) * 1000
+    run_stage(project, "extract")
+    run_stage(project, "shard")
+    tars = (project / f"data/shard/{KEY}/train").glob("*.tar")
+    assert each * 4 == pytest.approx(sum(path.stat().st_size for path in tars), rel=0.7)  # tars are padded to 10 kB
 
 
 def test_with_time_it_measures_more_and_says_how_sure_it_is(

@@ -8,7 +8,7 @@ import torch
 from pipeline import machine
 from pipeline.models import transforms
 from pipeline.models.transforms import Transform
-from pipeline.reading import Samples, batches
+from pipeline.reading import Samples, loader
 
 
 def device() -> torch.device:
@@ -26,8 +26,10 @@ def logits(
     where = next(network.parameters()).device
     network.eval()
     found = np.full(len(samples), np.nan)
+    if not len(samples):
+        return found
     with torch.inference_mode():
-        for pictures, rows in batches(samples, list(range(len(samples))), batch_size):
+        for pictures, rows in loader(samples, batch_size, rank=0, ranks=1):
             inputs = transforms.for_evaluation(pictures.to(where, non_blocking=True), transform)
             found[rows.numpy()] = network(inputs)[:, 0].double().cpu().numpy()
     return found

@@ -23,6 +23,10 @@ class Transform:
     interpolation: Literal["bilinear", "bicubic"]
     crop: float = CROP
 
+    def stored_side(self) -> int:
+        """Return the side that pictures need, in pixels, to be cut without scaling: the `size` to read them with."""
+        return round(self.input_size / self.crop)
+
 
 def for_evaluation(pictures: torch.Tensor, transform: Transform) -> torch.Tensor:
     """Return the network's input, float32 (n, 3, input_size, input_size), for uint8 RGB `pictures` (n, 3, s, s).

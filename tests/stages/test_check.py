@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,18 @@ def test_a_sound_dataset_passes(project: Path) -> None:
     assert said["frames"] == {status: int((frames.status == status).sum()) for status in said["frames"]}
     assert all(before == after for before, after in said["steps"].values())
     assert findings(project).empty
+
+
+def test_shards_of_a_bad_size_are_a_warning(project: Path, celeb_tree: Path) -> None:
+    write_params(project, celeb_tree, {"shard.shards": {"train": 4, "val": 1, "test": 1}})
+    run_stage(project, "check")
+    (warning,) = findings(project).to_dict("records")
+    assert (warning["severity"], warning["code"], warning["subject"]) == ("warning", "shard_size", "train")
+    samples = tables.read(project / f"data/shard/{KEY}/samples.parquet", tables.SAMPLES)
+    tar = project / f"data/shard/{KEY}/train/train-000000.tar"
+    told = re.fullmatch(r"4 shards of about ([\d.]+)kB, .*: set shard\.shards\.train to 1", warning["detail"])
+    assert told and float(told[1]) * 4 == pytest.approx(tar.stat().st_size / 1000, rel=0.2)
+    assert (samples.split == "train").sum() > 10
 
 
 def test_a_failed_frame_is_a_note(project: Path) -> None:

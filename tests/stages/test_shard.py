@@ -1,11 +1,12 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from fabricated_videos import KEY
-from pipeline import tables
+from pipeline import manifests, tables
 from pipeline.errors import UserError
-from pipeline.files import sha256_of_bytes
+from pipeline.files import list_files, sha256_of_bytes
 from pipeline.tars import read_member
 from small_project import contents, refusal, run_stage, write_params
 
@@ -23,17 +24,45 @@ def test_samples_are_the_kept_frames(finished: Path) -> None:
         assert sha256_of_bytes(jpg) == row.sha256
 
 
-def test_the_same_bytes_with_two_workers(project: Path, finished: Path) -> None:
-    run_stage(project, "shard", VERIFRAME_WORKERS="2")
-    assert contents(project / "data/shard") == contents(finished / "data/shard")
+def test_the_same_bytes_with_one_and_with_four_workers(project: Path, celeb_tree: Path) -> None:
+    write_params(project, celeb_tree, {"shard.shards": {"train": 5, "val": 2, "test": 2}})
+    written = []
+    for workers in ("1", "4"):
+        run_stage(project, "shard", VERIFRAME_WORKERS=workers)
+        written.append(contents(project / "data/shard"))
+    assert written[0] == written[1] and len(written[0]) == 9 + 3
 
 
 def test_the_number_of_shards_is_a_parameter(project: Path, celeb_tree: Path) -> None:
+    folder = project / f"data/shard/{KEY}"
     write_params(project, celeb_tree, {"shard.shards": {"train": 1, "val": 1, "test": 3}})
-    for path in (project / f"data/shard/{KEY}").iterdir():
-        path.unlink()
     run_stage(project, "shard")
-    assert len(list((project / f"data/shard/{KEY}").glob("*.tar"))) == 5
+    assert len(list(folder.glob("*/*.tar"))) == 5
+    write_params(project, celeb_tree, {"shard.shards": {"train": 1, "val": 1, "test": 1}})
+    run_stage(project, "shard")
+    assert len(list(folder.glob("*/*.tar"))) == 3  # and nothing of the run before
+
+
+def test_the_manifest_names_every_byte(finished: Path) -> None:
+    folder = finished / f"data/shard/{KEY}"
+    manifest = manifests.read(folder / "manifest.json")
+    assert set(manifest["files"]) == set(list_files(folder)) - {"manifest.json"}
+    for name, facts in manifest["files"].items():
+        content = (folder / name).read_bytes()
+        assert facts == {"bytes": len(content), "sha256": sha256_of_bytes(content)}
+    samples = tables.read(folder / "samples.parquet", tables.SAMPLES)
+    assert (manifest["dataset"], manifest["samples"]) == (KEY, len(samples))
+
+
+def test_timm_is_told_the_shards(finished: Path) -> None:
+    folder = finished / f"data/shard/{KEY}"
+    splits = json.loads((folder / "_info.json").read_text())["splits"]
+    samples = tables.read(folder / "samples.parquet", tables.SAMPLES)
+    assert list(splits) == ["train", "val", "test"]
+    for split, told in splits.items():
+        counts = samples.shard.value_counts()
+        assert told["shard_lengths"] == [counts.get(name, 0) for name in told["filenames"]]
+        assert told["num_samples"] == (samples.split == split).sum() > 0
 
 
 def test_a_margin_that_loose_crops_do_not_hold(project: Path, celeb_tree: Path) -> None:
