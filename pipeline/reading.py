@@ -72,7 +72,7 @@ class Samples(Dataset[tuple[torch.Tensor, Any]]):
             cv2.split(picture, list(planes))  # into place: neither a copy per picture nor one of the batch
         return torch.from_numpy(batch), torch.tensor(rows)
 
-    def _picture(self, row: int) -> npt.NDArray[np.uint8]:
+    def _picture(self, row: int) -> np.ndarray:
         """Return a picture, RGB (height, width, 3)."""
         shard, offset, length = self._shards[self._shard_of_row[row]], int(self._offsets[row]), int(self._lengths[row])
         file = self._file(shard)
@@ -138,11 +138,11 @@ def _require_whole(folder: Path, names: list[str], files: dict[str, dict[str, An
     raise UserError(f"{folder / first} {problem}{more}; run `dvc pull` (or `dvc checkout`), or copy the folder again")
 
 
-def _decode(encoded: bytes, size: int | None) -> npt.NDArray[np.uint8] | None:
+def _decode(encoded: bytes, size: int | None) -> np.ndarray | None:
     """Return the RGB picture (side, side, 3) of a JPEG, or None when it is none.
 
-    With `size`, a larger picture is scaled down to it: first by JPEG's own reduced decoding, to the smallest of 1/8,
-    1/4 and 1/2 that is not below `size` (it skips most of the work), then by area.
+    With `size`, a larger picture is scaled down to it: first by JPEG's own reduced decoding (it skips most of the
+    work), to the smallest of 1/8, 1/4 and 1/2 that is not below `size` and has a whole number of pixels; then by area.
     """
     import cv2
 
@@ -150,13 +150,9 @@ def _decode(encoded: bytes, size: int | None) -> npt.NDArray[np.uint8] | None:
     if size is None:
         return cv2.imdecode(content, cv2.IMREAD_COLOR_RGB)
     side = _side(encoded)
-    # OpenCV has no name for "reduced, as RGB": the grey reductions' bits with the bit of RGB mean it.
-    reductions = {
-        8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-        4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-        2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    }
-    reduction = next((bits for factor, bits in reductions.items() if side >= factor * size), 0)
+    # OpenCV has no name for "reduced and RGB": it is the grey reduction's bit and that of RGB.
+    factors = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
+    reduction = next((flag for factor, flag in factors.items() if side >= factor * size and not side % factor), 0)
     picture = cv2.imdecode(content, reduction | cv2.IMREAD_COLOR_RGB)
     if picture is not None and min(picture.shape[:2]) > size:
         picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
@@ -226,11 +222,11 @@ def loader(
     rank: int | None = None,
     ranks: int | None = None,
 ) -> DataLoader[tuple[torch.Tensor, Any]]:
-    """Return a loader of batches `(uint8 (n, 3, side, side), int64 (n,) rows)`, each sample once an epoch over all ranks.
+    """Return a loader of batches `(uint8 (n, 3, side, side), int64 (n,) rows)`.
 
-    Its `sampler` is an EpochBatches of `batch_size`, `seed`, `rank` and `ranks`. `workers` is the number of worker
-    processes of this rank (default: as many as the machine has cores for it, none for a small set); it changes
-    nothing in what comes out.
+    Over all ranks each sample comes once an epoch. The loader's `sampler` is an EpochBatches of `batch_size`, `seed`,
+    `rank` and `ranks`. `workers` is the number of worker processes of this rank (default: as many as the machine has
+    cores for it, none for a small set); it changes nothing in what comes out.
     """
     if workers is None:
         ranks_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says so

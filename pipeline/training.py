@@ -133,7 +133,7 @@ def _train_epoch(
     torch.manual_seed(seed)  # dropout and the like
     generator = torch.Generator().manual_seed(seed)
     labels = torch.from_numpy(table["label"].to_numpy(np.float32))
-    batches.sampler.set_epoch(epoch)
+    batches.sampler.set_epoch(epoch)  # type: ignore[attr-defined]  # it is a reading.EpochBatches
     steps = len(batches)
     network.train()
     total = 0.0

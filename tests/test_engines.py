@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline import engines, machine
-from pipeline.engines import Run, WorkerDied, local_engine, ray_engine, twice
+from pipeline.engines import Run, WorkerDied, local, local_engine, ray_engine, twice
 from pipeline.errors import UserError
 
 LIMIT_S = 8.0
@@ -173,7 +173,7 @@ def test_a_worker_that_dies_idle_is_replaced() -> None:
 
 
 def test_a_worker_is_renewed_after_its_share_of_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "JOBS_PER_WORKER", 2)
+    monkeypatch.setattr(local, "JOBS_PER_WORKER", 2)
     with local_engine(1) as run:
         processes = [process for _, process in run(work, ["pid"] * 5)]
     assert processes[0] == processes[1] != processes[2] == processes[3] != processes[4]

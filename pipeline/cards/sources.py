@@ -159,13 +159,11 @@ SOURCES: dict[str, Source] = {
         people=Stated(
             "The faces put in are those of 100 actors who were paid and agreed. The videos they were put into show "
             "people from YouTube, who were not asked.",
-            "github.com/EndlessSora/DeeperForensics-1.0, dataset/README.md; for the second sentence see FaceForensics++",
+            "github.com/EndlessSora/DeeperForensics-1.0, dataset/README.md; for the second see FaceForensics++",
         ),
         agreement=True,
     ),
-    "dfdc": _dfdc(
-        "DFDC", "Dolhansky et al.: The DeepFake Detection Challenge (DFDC) Dataset. 2020. arXiv:2006.07397"
-    ),
+    "dfdc": _dfdc("DFDC", "Dolhansky et al.: The DeepFake Detection Challenge (DFDC) Dataset. 2020. arXiv:2006.07397"),
     "dfdc_preview": _dfdc(
         "DFDC Preview",
         "Dolhansky et al.: The Deepfake Detection Challenge (DFDC) Preview Dataset. 2019. arXiv:1910.08854",
@@ -194,8 +192,8 @@ SOURCES: dict[str, Source] = {
         citation="Zi et al.: WildDeepfake: A Challenging Real-World Dataset for Deepfake Detection. ACM Multimedia "
         "2020. arXiv:2101.01456",
         terms=Stated(
-            "Collected from the Internet. A copy by its present keeper on Hugging Face (xingjunm/WildDeepfake) is marked "
-            "Apache-2.0, which cannot stand for those who made or are shown in the videos.",
+            "Collected from the Internet. A copy by its present keeper on Hugging Face (xingjunm/WildDeepfake) is "
+            "marked Apache-2.0, which cannot stand for those who made or are shown in the videos.",
             "github.com/OpenTAI/wild-deepfake, README.md, and the listing on Hugging Face. Whether it may be passed on "
             f"is {UNCONFIRMED}",
         ),
@@ -222,8 +220,8 @@ SOURCES: dict[str, Source] = {
         citation="Karras et al.: A Style-Based Generator Architecture for Generative Adversarial Networks. CVPR 2019. "
         "arXiv:1812.04948",
         terms=Stated(
-            "The real faces are FFHQ's: free to use and pass on for non-commercial purposes under CC BY-NC-SA 4.0, with "
-            "credit, and the licence of each photograph beside it. Of the fakes nothing is known.",
+            "The real faces are FFHQ's: free to use and pass on for non-commercial purposes under CC BY-NC-SA 4.0, "
+            "with credit, and the licence of each photograph beside it. Of the fakes nothing is known.",
             f"github.com/NVlabs/ffhq-dataset, README.md. What the page on Kaggle says is {UNCONFIRMED}",
         ),
         people=Stated(
@@ -249,23 +247,22 @@ SOURCES: dict[str, Source] = {
 }
 
 
-def source_of(layout: str, title: str, *, built_in: bool) -> Source:
-    """Return whose footage a dataset of the layout holds; `title` is the layout's name for people.
+def source_of(layout: str, *, built_in: bool) -> Source:
+    """Return whose footage a dataset of the layout holds; of an unknown layout one that says so.
 
-    `built_in`: the stage synthesize rendered it, whatever layout it has. A layout that nothing is known of gets a source
-    that says so.
+    `built_in`: the stage synthesize rendered it, in whatever layout.
     """
-    if built_in:
-        return Source(
-            title=f"Rendered faces in the layout of {title}",
-            homepage=None,
-            citation=None,
-            terms=Stated(
-                "Made by Veriframe and free under its licence, Apache-2.0.", "the project that rendered it"
-            ),
-            people=Stated("Nobody: the faces are computed.", "the project that rendered it"),
-            license="Apache-2.0",
-            rendered=True,
-        )
     unknown = Stated("Nothing is written down about this source.", UNCONFIRMED)
-    return SOURCES.get(layout) or Source(title, None, None, unknown, unknown)
+    source = SOURCES.get(layout) or Source(layout, None, None, unknown, unknown)
+    if not built_in:
+        return source
+    ours = "the project that rendered it"
+    return Source(
+        title=f"Rendered faces in the layout of {source.title}",
+        homepage=None,
+        citation=None,
+        terms=Stated("Made by Veriframe, and as free as it is, under Apache-2.0.", ours),
+        people=Stated("Nobody: the faces are computed.", ours),
+        license="Apache-2.0",
+        rendered=True,
+    )

@@ -48,7 +48,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     from pipeline import machine
     from pipeline.engines import local_engine
-    from pipeline.exporting import deepfakebench, huggingface, imagefolder, manifest
+    from pipeline.exporting import deepfakebench, imagefolder, manifest
     from pipeline.exporting.source import open_source, refuse_out
     from pipeline.synthetic.dataset import whole_folder
 
@@ -57,6 +57,8 @@ def _run(arguments: argparse.Namespace) -> None:
     try:
         with whole_folder(out) as part, local_engine(machine.workers()) as run:
             if form == "huggingface":
+                from pipeline.exporting import huggingface
+
                 huggingface.export(source, part)
             else:
                 loose = {"imagefolder": imagefolder, "deepfakebench": deepfakebench, "manifest": manifest}[form]

@@ -1,9 +1,23 @@
-"""Match the rows of two Arrow tables by a key. Millions of rows stay in Arrow: no Python object is made per row."""
+"""Read a table at two revisions and match its rows. They stay in Arrow: no Python object is made per row."""
 
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from pipeline.revisions import Revision
+
+
+def read_both(
+    before: Revision, after: Revision, path: str, schema: pa.Schema, columns: list[str]
+) -> tuple[pa.Table, pa.Table] | None:
+    """Return `columns` of a table as both revisions have it; None where neither has run so far.
+
+    Raises UserError when one of them lacks it, or it is out of reach, or of another version of Veriframe.
+    """
+    if not before.has(path) and not after.has(path):
+        return None
+    return before.read_arrow(path, schema, columns), after.read_arrow(path, schema, columns)
 
 
 class Matched(NamedTuple):

@@ -81,7 +81,7 @@ def datasets(source: Source, paths: list[str]) -> dict[str, dict[str, Any]]:
     samples = source.samples.assign(path=[f"./datasets/rgb/{source.key}/{path}" for path in paths])
     names = [_label(source, label, method) for label, method in zip(samples.label, samples.method, strict=True)]
     levels = sorted(samples.compression.unique()) if source.layout in WITH_COMPRESSION else []
-    labels = {name: _splits(rows, name, levels) for name, rows in samples.groupby(pd.Series(names, dtype="str"))}
+    labels = {name: _splits(samples[[name == other for other in names]], name, levels) for name in sorted(set(names))}
     if source.layout not in ("ffpp", "ffpp_frames"):
         return {NAMES[source.layout][0] if source.layout in NAMES else source.key: labels}
     reals = {name: labels[name] for name in labels if name == "FF-real"}
@@ -114,6 +114,6 @@ def _splits(samples: pd.DataFrame, label: str, levels: list[str]) -> dict[str, A
 
 def _videos(samples: pd.DataFrame, label: str) -> dict[str, Any]:
     return {
-        video: {"label": label, "frames": rows.sort_values("frame").path.tolist()}
+        str(video): {"label": label, "frames": rows.sort_values("frame").path.tolist()}
         for video, rows in samples.groupby("folder")
     }

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pipeline import tars
 from pipeline.engines import Run
 from pipeline.errors import UserError
@@ -24,14 +26,11 @@ def write_pictures(source: Source, out: Path, trees: Sequence[Sequence[str]], ru
     those of samples.parquet.
     """
     _refuse_collisions(source, trees)
-    samples = source.samples.assign(paths=list(zip(*trees, strict=True)))
+    samples = source.samples.assign(paths=pd.Series(list(zip(*trees, strict=True)), dtype=object))
+    rows = samples[["key", "offset", "bytes", "sha256", "paths"]]
     jobs = [
-        {
-            "shard": str(source.folder / shard),
-            "out": str(out),
-            "rows": rows[["key", "offset", "bytes", "sha256", "paths"]].to_dict("records"),
-        }
-        for shard, rows in samples.groupby("shard")
+        {"shard": str(source.folder / str(shard)), "out": str(out), "rows": of_shard.to_dict("records")}
+        for shard, of_shard in rows.groupby(samples.shard)
     ]
     for job, result in track(run, unpack_shard, jobs, f"export {source.key}", "tar"):
         if isinstance(result, Exception):

@@ -11,7 +11,8 @@ from dvc_data.hashfile.hash import get_hash_stream
 from dvc_objects.fs import LocalFileSystem, localfs
 from dvc_objects.fs.base import FileSystem
 
-from pipeline.engines import TICK_S, Run, Watch
+from pipeline.engines import Run, Watch
+from pipeline.engines.running import TICK_S
 
 CHUNK = 2**20
 BLOCK = 2**23  # what one request to a remote brings; fsspec would hold 50 MB for S3, times the number of threads

@@ -14,6 +14,7 @@ from dvc.repo import Repo
 from dvc_data.hashfile.db import HashFileDB
 from scmrepo.exceptions import SCMError
 
+from pipeline import manifests
 from pipeline.errors import UsageError
 from pipeline.verification.hashing import LOCAL, digest
 
@@ -33,6 +34,16 @@ class Output:
     imported: bool  # from another project
     ignored: Any  # what .dvcignore says, as DVC keeps it
 
+    @property
+    def objects(self) -> dict[str, str]:
+        """Return path -> name of the object in cache and remote; a folder's own path stands for its listing."""
+        return {self.path: self.oid} | (self.files or {})
+
+    @property
+    def has_manifest(self) -> bool:
+        """Return whether there is a manifest.json in it, which would know the SHA-256 of files too."""
+        return any(Path(path).name == manifests.NAME for path in self.files or ())
+
 
 @contextmanager
 def open_project() -> Iterator[Repo]:
@@ -51,14 +62,29 @@ def cache_of(repo: Repo) -> Stores:
 
 
 def remote_of(repo: Repo, name: str) -> Stores:
-    """Return the remote `name`; UsageError when the project has none, or it keeps no objects by their hash."""
+    """Return the remote `name`.
+
+    Raises UsageError when the project has none, it keeps no objects by their hash, or it cannot be reached.
+    """
     try:
         remote = repo.cloud.get_remote(name=name)
+        stores = {"md5": remote.odb, "md5-dos2unix": remote.legacy_odb}
     except (DvcException, ImportError) as error:  # ImportError: the package for this kind of remote is not installed
         raise UsageError(f"--remote {name}: {first_line(error)}") from error
     if remote.fs.version_aware or remote.worktree:
-        raise UsageError(f"--remote {name}: remotes with version_aware or worktree keep no objects by hash; not supported")
-    return {"md5": remote.odb, "md5-dos2unix": remote.legacy_odb}
+        raise UsageError(f"--remote {name} is version_aware or a worktree: it keeps no objects by hash; not supported")
+    if remote.fs.protocol == "local" and not remote.fs.isdir(remote.path):
+        raise UsageError(f"--remote {name}: there is no folder {remote.path}")
+    for out in [out for out in repo.index.outs if _is_recorded(out)][:1]:  # one request tells whether it answers
+        store = stores[out.hash_name]
+        try:
+            with store.fs.open(store.oid_to_path(out.hash_info.value), "rb") as file:
+                file.read(1)
+        except FileNotFoundError:
+            pass
+        except Exception as error:  # whatever the library behind it raises
+            raise UsageError(f"--remote {name} cannot be read: {first_line(error)}") from error
+    return stores
 
 
 def outputs_of(repo: Repo, remote: str | None, stores: list[Stores]) -> tuple[list[Output], list[str]]:
@@ -67,8 +93,12 @@ def outputs_of(repo: Repo, remote: str | None, stores: list[Stores]) -> tuple[li
     `remote` is the one that will be looked at; `stores`, best first, are where listings of folders may lie.
     """
     outs = sorted((out for out in repo.index.outs if out.is_in_repo), key=lambda out: str(out.fs_path))
-    recorded = [_output(out, remote, stores) for out in outs if out.hash_info]
-    return recorded, [_below_root(out) for out in outs if not out.hash_info]
+    recorded = [_output(out, remote, stores) for out in outs if _is_recorded(out)]
+    return recorded, [_below_root(out) for out in outs if not _is_recorded(out)]
+
+
+def _is_recorded(out: DvcOutput) -> bool:
+    return bool(out.hash_info) and out.hash_name in ("md5", "md5-dos2unix")
 
 
 def _output(out: DvcOutput, remote: str | None, stores: list[Stores]) -> Output:

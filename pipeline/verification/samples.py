@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ def compare(job: Job) -> list[Complaint]:
     rows = samples.filter(pc.equal(samples["shard"].cast(pa.string()), shard))
     expected = {row["key"]: row for row in rows.to_pylist()}
     found: set[str] = set()
-    complaints: list[Complaint] = []
+    again = [key for key, count in Counter(rows["key"].to_pylist()).items() if count > 1]
+    complaints: list[Complaint] = [(key, "extra", "samples.parquet has several rows of this key") for key in again]
     with tarfile.open(path, "r:") as tar:
         for member in tar:
             found.add(member.name)

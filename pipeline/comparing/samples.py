@@ -1,0 +1,118 @@
+"""What changed among the samples of a dataset, and why, from the tables of shard, extract and index."""
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import tables
+from pipeline.comparing.matching import Matched, column, differs, look_up, match, read_both
+from pipeline.errors import UserError
+from pipeline.revisions import Revision
+
+SAMPLES = ["key", "video", "split", "label", "sha256", "shard", "offset", "bytes"]
+FRAMES = ["key", "status", "reason"]
+VIDEOS = ["video", "status", "reason"]
+SHOWN = ["key", "video", "split", "label"]
+
+
+def compare_samples(key: str, before: Revision, after: Revision) -> dict[str, Any] | None:
+    """Return what changed among the samples of the dataset `key`; None where neither revision has shards of it.
+
+    Counts (`before`, `after`), `cells` (the same per split and class) and Arrow tables: `added` and `removed` (with
+    `why`: what the other version has in their place), `replaced` (the picture's SHA-256 differs) and `moved` (to
+    another split or class). `matched` holds the rows with the places of their pictures; `unexplained` says why no `why`
+    is known, else it is empty. Raises UserError when the samples cannot be compared.
+    """
+    read = read_both(before, after, f"data/shard/{key}/samples.parquet", tables.SAMPLES, SAMPLES)
+    if read is None:
+        return None
+    matched = match(*read, "key")
+    lists = changes(matched)
+    unexplained = ""
+    for name, other in (("added", before), ("removed", after)):
+        try:
+            why = _why(lists[name], key, other) if len(lists[name]) else pa.nulls(0, pa.string())
+        except UserError as error:
+            why, unexplained = pa.nulls(len(lists[name]), pa.string()), str(error)
+        lists[name] = lists[name].append_column("why", why)
+    return {
+        "before": len(read[0]),
+        "after": len(read[1]),
+        "cells": cells(*read, lists),
+        **lists,
+        "matched": matched,
+        "unexplained": unexplained,
+    }
+
+
+def changes(matched: Matched) -> dict[str, pa.Table]:
+    """Return the lists of compare_samples, without `why`, from the samples of two versions, matched by `key`."""
+    replaced = matched.where(differs(matched, "sha256"))
+    moved = matched.where(differs(matched, "split", "label"))
+    places = {
+        f"{name}_{when}": column(side, name)
+        for name in ("split", "label")
+        for when, side in (("before", moved.before), ("after", moved.after))
+    }
+    hashes = {"sha256_before": replaced.before["sha256"], "sha256_after": replaced.after["sha256"]}
+    return {
+        "added": matched.added.select(SHOWN),
+        "removed": matched.removed.select(SHOWN),
+        "replaced": pa.table({name: replaced.after[name] for name in SHOWN} | hashes),
+        "moved": pa.table({"key": moved.after["key"], "video": moved.after["video"]} | places),
+    }
+
+
+def cells(before: pa.Table, after: pa.Table, lists: dict[str, pa.Table]) -> list[dict[str, Any]]:
+    """Return counts for each split and class: before + added + moved_in - removed - moved_out = after."""
+    moved = lists["moved"]
+    parts = {"before": before, "after": after, "added": lists["added"], "removed": lists["removed"]}
+    parts |= {"replaced": lists["replaced"]}
+    parts |= {"moved_in": moved.rename_columns({"split_after": "split", "label_after": "label"})}
+    parts |= {"moved_out": moved.rename_columns({"split_before": "split", "label_before": "label"})}
+    counts = {name: _count(table) for name, table in parts.items()}
+    places = [(split, label) for split in tables.SPLITS for label in tables.CLASSES]
+    return [
+        {"split": split, "label": label, **{name: count.get((split, label), 0) for name, count in counts.items()}}
+        for split, label in places
+        if any((split, label) in count for count in counts.values())
+    ]
+
+
+def _count(table: pa.Table) -> dict[tuple[str, int], int]:
+    plain = pa.table({name: column(table, name) for name in ("split", "label")})
+    rows = plain.group_by(["split", "label"]).aggregate([([], "count_all")]).to_pylist()
+    return {(row["split"], row["label"]): row["count_all"] for row in rows}
+
+
+def _why(samples: pa.Table, key: str, other: Revision) -> Any:
+    """Return what `other` has in place of each of `samples`."""
+    frames = other.read_arrow(f"data/extract/{key}/frames.parquet", tables.FRAMES, FRAMES)
+    videos = other.read_arrow(f"data/index/{key}/videos.parquet", tables.VIDEOS, VIDEOS)
+    return why(samples, frames, videos)
+
+
+def why(samples: pa.Table, frames: pa.Table, videos: pa.Table) -> Any:
+    """Return what a version without `samples` has in their place, one text each.
+
+    The status of the frame there (`unused`, `surplus`, `failed: no_face`); for what was no candidate frame the status of
+    the video (`video rejected: unreadable`, `no video`), else `no candidate`.
+    """
+    frame = look_up(column(samples, "key"), frames, "key")
+    video = look_up(column(samples, "video"), videos, "video")
+    return pc.coalesce(
+        _status(frame),
+        pc.if_else(
+            pc.equal(column(video, "status"), "ok"),
+            "no candidate",
+            pc.binary_join_element_wise("video ", _status(video), ""),
+        ),
+        "no video",
+    )
+
+
+def _status(rows: pa.Table) -> Any:
+    """Return status and reason as one text; empty where there is no row."""
+    status, reason = column(rows, "status"), column(rows, "reason")
+    return pc.if_else(pc.equal(reason, ""), status, pc.binary_join_element_wise(status, reason, ": "))

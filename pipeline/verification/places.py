@@ -1,0 +1,136 @@
+"""Workspace, cache and remote: is every file that should be there what its hash says?"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dvc_objects.fs.base import FileSystem
+
+from pipeline import machine
+from pipeline.errors import UserError
+from pipeline.progress import track
+from pipeline.verification.hashing import LOCAL, Digest, Job, digest, in_threads
+from pipeline.verification.recorded import Output, Stores, files_here, first_line
+
+MOST_REQUESTS = 16  # at once to a remote; more of them gain little, and each holds a block in memory
+ABSENT = (FileNotFoundError, NotADirectoryError)
+
+Finding = dict[str, str]  # place, path, problem, detail; of stored objects also `object`, of samples `sample`
+
+
+@dataclass
+class Place:
+    """Where files lie, and, after `rehash`, what was found there. Paths are below the project's root."""
+
+    name: str  # workspace, cache, or remote NAME
+    fs: FileSystem
+    outputs: list[Output]  # that may be here
+    at: Callable[[Output, str], str]  # (output, path) -> path in fs
+    threads: int
+    digests: dict[str, Digest] = field(default_factory=dict)  # path -> what lies there
+    right: set[str] = field(default_factory=set)  # paths where that is what was recorded
+    not_here: list[str] = field(default_factory=list)  # outputs of which there is nothing
+    files: int = 0  # read and hashed
+    bytes: int = 0
+
+    @property
+    def stored(self) -> bool:
+        """Return whether it keeps objects named by their hash."""
+        return self.name != "workspace"
+
+    def wanted(self, output: Output) -> dict[str, str]:
+        """Return path -> recorded hash of what should be here of an output."""
+        return output.objects if self.stored else output.files or {}
+
+    def finding(self, output: Output, path: str, problem: str, detail: str, **more: str) -> Finding:
+        """Return a finding about a file of an output: missing, altered, extra or unreadable."""
+        of_object = {"object": self.at(output, path)} if self.stored and path in output.objects else {}
+        return {"place": self.name, "path": path, "problem": problem, "detail": detail} | of_object | more
+
+    def read(self, output: Output, path: str) -> bytes:
+        """Return a file's bytes. Raises UserError when it cannot be read."""
+        try:
+            with self.fs.open(self.at(output, path), "rb") as file:
+                return bytes(file.read())
+        except Exception as error:  # whatever the library behind a remote raises
+            raise UserError(f"{self.name}: {path} cannot be read: {first_line(error)}") from error
+
+
+def workspace_of(root: Path, outputs: list[Output]) -> Place:
+    """Return the workspace of the project at `root`."""
+    return Place("workspace", LOCAL, outputs, lambda _, path: str(root / path), machine.workers())
+
+
+def store_of(name: str, stores: Stores, outputs: list[Output]) -> Place:
+    """Return a cache or remote."""
+
+    def at(output: Output, path: str) -> str:
+        return stores[output.hash_name].oid_to_path(output.objects[path])
+
+    fs = stores["md5"].fs
+    threads = machine.workers() if fs.protocol == LOCAL.protocol else min(fs.jobs, MOST_REQUESTS)
+    return Place(name, fs, outputs, at, threads)
+
+
+def rehash(place: Place, *, complete: bool) -> list[Finding]:
+    """Read every file that should be in `place`, and note there what it holds. An object of many files is read once.
+
+    Unless the place is meant to be `complete`, an output of which there is nothing is noted as not here.
+    """
+    jobs: dict[str, Job] = {}
+    for output in place.outputs:
+        for path in place.wanted(output):
+            at = place.at(output, path)
+            with_sha256 = output.has_manifest or (at in jobs and jobs[at][-1])
+            jobs[at] = (place.fs, at, output.hash_name, with_sha256)
+    done = track(in_threads(place.threads), digest, list(jobs.values()), f"verify {place.name}", "file")
+    results: dict[str, Digest | Exception] = {job[1]: result for job, result in done}
+    read = [result for result in results.values() if isinstance(result, Digest)]
+    place.files, place.bytes = len(read), sum(result.bytes for result in read)
+    if complete and results and all(isinstance(result, ABSENT) for result in results.values()):
+        what = f"none of {len(results)} objects is there: nothing was pushed to it, or its URL is another"
+        return [{"place": place.name, "path": ".", "problem": "missing", "detail": what}]
+
+    users = Counter(at for output in place.outputs for at in {place.at(output, path) for path in place.wanted(output)})
+    findings = []
+    for output in place.outputs:
+        found = {path: results[place.at(output, path)] for path in place.wanted(output)}
+        # What another output has too says nothing about whether this one was ever fetched; nor does a listing.
+        own = [path for path in found if users[place.at(output, path)] == 1 and path in (output.files or {})]
+        if not complete and found and all(isinstance(found[path], ABSENT) for path in own or found):
+            place.not_here.append(output.path)
+            continue
+        for path, result in found.items():
+            if isinstance(result, Digest):
+                place.digests[path] = result
+            if problem := _problem(result, place.wanted(output)[path]):
+                findings.append(place.finding(output, path, *problem))
+            else:
+                place.right.add(path)
+    return findings
+
+
+def _problem(result: Digest | Exception, recorded: str) -> tuple[str, str] | None:
+    if isinstance(result, ABSENT):
+        return "missing", "there is no such file"
+    if isinstance(result, Exception):
+        return "unreadable", first_line(result)
+    if result.md5 != recorded.removesuffix(".dir"):
+        return "altered", f"MD5 {result.md5}, recorded {recorded}"
+    return None
+
+
+def look_for_more(place: Place, root: Path) -> list[Finding]:
+    """Compare the folders of the workspace with their listings: files that nobody recorded, listings that nobody has."""
+    findings = []
+    for output in place.outputs:
+        if output.files is not None:
+            more = sorted(files_here(output, root) - set(output.files)) if output.oid.endswith(".dir") else []
+            findings += [place.finding(output, path, "extra", "no such file was recorded") for path in more]
+        elif (root / output.path).exists():
+            what = "not all its files are as recorded; which, cannot be told: no unharmed listing of it was found"
+            findings.append(place.finding(output, output.path, "altered", what))
+        else:
+            place.not_here.append(output.path)
+    return findings
