@@ -67,7 +67,7 @@ class Revision:
 
     def read_range(self, path: str, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset` of a file; of a remote file only these are fetched."""
-        fs, place = self.place(path)
+        fs, place = self._place(path, ask_remote=False)
         if self.commit and fs is self.fs.repo.fs:  # Git's own files are small, and read whole or not at all
             return self.read(path)[offset : offset + size]
         with self._explained(path):
@@ -77,13 +77,23 @@ class Revision:
 
     def place(self, path: str) -> tuple[FileSystem, str]:
         """Return where a file's bytes lie: DVC's file system of workspace, cache or remote, and the path there."""
+        return self._place(path, ask_remote=True)
+
+    def _place(self, path: str, *, ask_remote: bool) -> tuple[FileSystem, str]:
+        """Return the place of a file. A remote is asked whether it has it only on demand: a web server sends the file."""
         with self._explained(path):
             info = self.fs.info(path)
             direct = self.fs._from_key(self.fs._get_key_from_relative(path))
             # The workspace before the cache: somebody may have changed it since the last run.
             if "dvc_info" not in info or self.fs.repo.fs.exists(direct):
                 return self.fs.repo.fs, direct
-            found = self.fs._datafss[()].fs._get_fs_path("/" + path)
+            data = self.fs._datafss[()].fs
+            entry = data.info("/" + path)["entry"]
+            storage = data.index.storage_map[entry.key]
+            if not ask_remote and storage.remote and not storage.cache.exists(entry):
+                remote, place = storage.remote.get(entry)
+                return remote, str(place)
+            found = data._get_fs_path("/" + path)
             return found.fs, found.fs_path
 
     def read_json(self, path: str) -> Any:

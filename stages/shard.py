@@ -39,12 +39,13 @@ def main() -> None:
     counts = knobs.shards.model_dump()
     with local_engine(machine.workers()) as run:
         samples = shards.write_shards(kept, crops, out, knobs.look, counts, run)
-    if len(samples) != len(kept):
-        raise AssertionError(f"shard: {len(kept)} frames in, {len(samples)} out")
-    tables.write(out / "samples.parquet", samples[tables.SAMPLES.names], tables.SAMPLES, order=["shard", "offset"])
-    with whole_or_absent(out / "_info.json") as part:
-        part.write_text(json.dumps(shards.timm_info(samples, counts), indent=1) + "\n", encoding="utf-8", newline="\n")
-    manifests.write(out, {"dataset": key, "samples": len(samples)})
+        if len(samples) != len(kept):
+            raise AssertionError(f"shard: {len(kept)} frames in, {len(samples)} out")
+        tables.write(out / "samples.parquet", samples[tables.SAMPLES.names], tables.SAMPLES, order=["shard", "offset"])
+        info = json.dumps(shards.timm_info(samples, counts), indent=1)
+        with whole_or_absent(out / "_info.json") as part:
+            part.write_text(info + "\n", encoding="utf-8", newline="\n")
+        manifests.write(out, {"dataset": key, "samples": len(samples)}, run)
 
 
 if __name__ == "__main__":

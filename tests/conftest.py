@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,8 @@ def official() -> Path:
 
 @pytest.fixture
 def in_process() -> Callable[..., Iterator[tuple[Any, Any]]]:
-    """An engine without processes; exceptions become results, as in every engine."""
-
-    def run(function: Callable[[Any], Any], jobs: Iterable[Any], watch: Any = None) -> Iterator[tuple[Any, Any]]:
-        for job in jobs:
-            try:
-                yield job, function(job)
-            except Exception as error:
-                yield job, error
+    """See in_process.py."""
+    from in_process import run
 
     return run
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import in_process
 from fabricated_shards import picture
 from pipeline import manifests, metrics, provenance, tables
 from pipeline.files import sha256_of_bytes, sha256_of_text
@@ -183,7 +184,7 @@ def _samples(folder: Path, dataset: str, frames: pd.DataFrame) -> pd.DataFrame:
         ]
     rows = rows.merge(pd.DataFrame(places), on="key")
     tables.write(folder / "samples.parquet", rows, tables.SAMPLES, ["key"])
-    manifests.write(folder, {"dataset": dataset, "samples": len(rows)})
+    manifests.write(folder, {"dataset": dataset, "samples": len(rows)}, in_process.run)
     return rows
 
 

@@ -144,6 +144,14 @@ def test_evaluation_scales_to_the_input_size(interpolation):
     assert torch.allclose(found, torch.tensor(100 / 255), atol=1e-6)
 
 
+@pytest.mark.parametrize("crop", [0.5, 0.875, 1.0])
+def test_pictures_of_the_stored_side_are_cut_and_not_scaled(crop):
+    assert Transform(112, **IDENTITY).stored_side() == 128
+    for size in range(32, 601):
+        transform = Transform(size, **IDENTITY, crop=crop)
+        assert transforms._crop_side(transform.stored_side(), transform) == size
+
+
 def test_training_crops_lie_in_the_picture_and_some_are_mirrored():
     given = pictures(16)
     found = transforms.for_training(given, Transform(56, **IDENTITY), 0.5, torch.Generator().manual_seed(1))

@@ -1,4 +1,4 @@
-"""Datasets go through real remotes, servers on loopback among them, and come out as the same bytes."""
+"""Datasets go through remotes on real servers and come out as the same bytes (a folder: test_pipeline.py)."""
 
 import json
 import re
@@ -61,10 +61,6 @@ def add_remote(project: Path, remote: Remote) -> None:
     url, options = remote
     run(project, "dvc", "remote", "add", "--default", "storage", url)
     run(project, "dvc", "remote", "modify", "storage", "verify", "true")
-    tell_secrets(project, options)
-
-
-def tell_secrets(project: Path, options: dict[str, str]) -> None:
     for name, value in options.items():
         run(project, "dvc", "remote", "modify", "--local", "storage", name, value)
 
@@ -86,20 +82,14 @@ def new_repository(folder: Path) -> Path:
 
 @pytest.mark.parametrize("kind", SERVERS)
 def test_a_server_gives_back_the_same_bytes(built: Path, tmp_path: Path, kind: str) -> None:
-    everything = kind == "s3"  # once; elsewhere the shards of one dataset, for time
-    targets = [] if everything else [f"shard@{KEY}"]
     owner = with_cache_of(built, tmp_path / "owner")
     with SERVERS[kind](tmp_path / "server") as (url, secrets):
         add_remote(owner, (url, secrets))
         commit(owner, "Remote")
-        run(owner, "dvc", "push", *targets)
+        run(owner, "dvc", "push", f"shard@{KEY}")
         colleague = clone(owner, tmp_path / "colleague")
-        tell_secrets(colleague, secrets)
-        run(colleague, "dvc", "pull", *targets)
-    pulled = {folder.name for folder in (colleague / "data").iterdir()} - {"raw"}
-    assert pulled == ({folder.name for folder in (built / "data").iterdir()} - {"raw"} if everything else {"shard"})
-    for folder in pulled - {"shard"}:
-        assert digests(colleague / "data" / folder) == digests(built / "data" / folder)
+        shutil.copy(owner / ".dvc/config.local", colleague / ".dvc")
+        run(colleague, "dvc", "pull", f"shard@{KEY}")
     assert_whole(colleague / SHARDS, built)
     committed = (colleague / ".dvc/config").read_text()
     assert url in committed and "verify = true" in committed
@@ -128,6 +118,7 @@ def test_one_shard_of_a_version(built: Path, published: Path, tmp_path: Path) ->
 
 def test_one_split_is_imported_and_updated(built: Path, published: Path, tmp_path: Path) -> None:
     consumer = new_repository(tmp_path / "consumer")
+    (consumer / "faces").mkdir()
     for name in ("train", "samples.parquet"):
         source = (str(published), f"{SHARDS}/{name}", "--rev", f"{ARTIFACT}@v1.0.0", "--out", f"faces/{name}")
         run(consumer, "dvc", "import", *source)
@@ -145,16 +136,16 @@ def test_an_artifact_is_got_by_name_and_version(built: Path, published: Path, tm
     assert digests(tmp_path / "faces") == digests(built / f"data/shard/{OWN}")
 
 
-def test_a_network_is_trained_and_tested_without_the_raw_video(published: Path, tmp_path: Path) -> None:
+def test_a_network_is_trained_without_the_raw_video(published: Path, tmp_path: Path) -> None:
     colleague = clone(published, tmp_path / "colleague", f"{ARTIFACT}@v1.0.0")
     before = lock(colleague)
     change_params(colleague, {"train.epochs": 1})
     run(colleague, "dvc", "pull", "shard")
-    said = run(colleague, "dvc", "repro", "--pull", "--allow-missing", f"evaluate@{KEY}").stdout
+    said = run(colleague, "dvc", "repro", "--pull", "--allow-missing", "train").stdout
     ran = re.findall(r"^Running stage '(.+)':$", said, flags=re.MULTILINE)
-    assert ran == ["train", f"evaluate@{KEY}"]
+    assert ran == ["train"]
     after = lock(colleague)
-    assert {stage for stage in after if after[stage] != before[stage]} == set(ran)
+    assert {stage for stage in after if after[stage] != before[stage]} == {"train"}
     assert json.loads((colleague / "data/train/model.json").read_text())
     assert not (colleague / "data/synthesize").exists() and not (colleague / "data/index").exists()
 
@@ -176,7 +167,7 @@ def test_a_damaged_object_on_the_remote_enters_no_cache(published: Path, storage
 def with_cache_of(built: Path, to: Path) -> Path:
     """Clone `built` with its cache, which is only read: nothing is made here, only pushed."""
     owner = clone(built, to)
-    run(owner, "dvc", "cache", "dir", "--local", str(built / ".dvc/cache"))
+    (owner / ".dvc/cache").symlink_to(built / ".dvc/cache")
     return owner
 
 

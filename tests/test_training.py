@@ -97,6 +97,23 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_weights(whole, tmp_path
     assert all(torch.equal(resumed.weights[name], tensor) for name, tensor in whole.weights.items())
 
 
+def test_an_epoch_shows_every_picture_once(tmp_path, monkeypatch):
+    original, shown = training.transforms.for_training, []
+
+    def for_training(pictures, *others):
+        shown.append([picture.numpy().tobytes() for picture in pictures])
+        return original(pictures, *others)
+
+    monkeypatch.setattr(training.transforms, "for_training", for_training)
+    fit(tmp_path, training.Recipe(**RECIPE.__dict__ | {"epochs": 2}))
+    samples = splits(tmp_path / "again")[0]
+    every = sorted(samples[row][0].numpy().tobytes() for row in range(60))
+    first, second = shown[:8], shown[8:]
+    assert [len(batch) for batch in first] == [8, 8, 8, 8, 7, 7, 7, 7]
+    assert sorted(sum(first, [])) == sorted(sum(second, [])) == every
+    assert sum(first, []) != sum(second, [])
+
+
 def test_stops_when_the_validation_loss_does_not_fall(tmp_path, monkeypatch):
     losses = iter([0.5, 0.4, 0.6, 0.7, 0.3])
     monkeypatch.setattr(

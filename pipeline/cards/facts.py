@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, field_validator
 from pipeline import manifests, params, provenance, tables
 from pipeline.cards.licences import Licence, licence_of
 from pipeline.cards.sources import Source, source_of
+from pipeline.errors import UserError
 from pipeline.files import sha256_of_file
 from pipeline.tables import CLASSES, NO_VIDEO, NOT_ASKED_FOR, SPLITS
 
@@ -92,7 +93,7 @@ class Facts:
     samples: int
     cells: list[Row]  # per split and class: samples, videos, groups, and the columns of tables.FILLED
     methods: list[Row]  # per method and class: samples of each split
-    splits: list[Row]  # per split: usable videos, of them official and carved; tars, of them empty; bytes
+    splits: list[Row]  # per split: usable videos, of them official and carved; tars, of them filled; bytes
     files_found: int  # rows of the index
     rejected: list[tuple[str, int]]  # videos of the dataset that are not used, by reason
     left_out: list[tuple[str, int]]  # of the others: no videos of it, or not asked for
@@ -150,14 +151,9 @@ def gather(key: str, data: Path = Path("data")) -> Facts:
         leaks=_leaks(data, key, assignments),
         across=_across(tables.read(data / "audit" / "leaks.parquet", tables.ACROSS), key),
         shortcuts=_shortcuts(tables.read(data / "audit" / "shortcuts.parquet", tables.SHORTCUTS), key),
-        verdict=json.loads((data / "check" / key / "verdict.json").read_text(encoding="utf-8")),
+        verdict=_verdict(data / "check" / key / "verdict.json"),
         warnings=_counted(checked[checked.severity == "warning"].code),
     )
-
-
-def tars(facts: Facts, split: str) -> list[str]:
-    """Return the names of the split's tars, sorted."""
-    return sorted(name for name in facts.files if name.startswith(f"{split}/"))
 
 
 def _counted(values: pd.Series) -> list[tuple[str, int]]:
@@ -184,9 +180,10 @@ def _cells(samples: pd.DataFrame, filled: pd.DataFrame) -> list[Row]:
 
 def _methods(samples: pd.DataFrame) -> list[Row]:
     counts = samples.groupby(["label", "method", "split"], observed=True).size().unstack("split", fill_value=0)
+    rows = counts.reindex(columns=list(SPLITS), fill_value=0).sort_index().reset_index().to_dict("records")
     return [
-        {"method": str(method), "class": CLASSES[label]} | {split: int(row.get(split, 0)) for split in SPLITS}
-        for (label, method), row in counts.sort_index().iterrows()
+        {"method": str(row["method"]), "class": CLASSES[row["label"]], **{split: int(row[split]) for split in SPLITS}}
+        for row in rows
     ]
 
 
@@ -196,15 +193,13 @@ def _splits(samples: pd.DataFrame, assignments: pd.DataFrame, files: dict[str, R
     rows = []
     for split in SPLITS:
         videos = usable[usable.split == split]
-        names = [name for name in files if name.startswith(f"{split}/")]
-        row = {"split": split, "videos": len(videos), "samples": int((samples.split == split).sum())}
-        row |= {by: int((videos.split_by == by).sum()) for by in ("official", "carved")}
-        row |= {
-            "tars": len(names),
-            "empty": len(set(names) - filled),
-            "bytes": sum(files[name]["bytes"] for name in names),
-        }
-        rows.append(row)
+        names = sorted(name for name in files if name.startswith(f"{split}/"))
+        rows.append(
+            {"split": split, "videos": len(videos), "samples": int((samples.split == split).sum())}
+            | {by: int((videos.split_by == by).sum()) for by in ("official", "carved")}
+            | {"tars": names, "filled": [name for name in names if name in filled]}
+            | {"bytes": sum(files[name]["bytes"] for name in names)}
+        )
     return rows
 
 
@@ -220,20 +215,30 @@ def _leaks(data: Path, key: str, assignments: pd.DataFrame) -> list[Row]:
 
 
 def _across(across: pd.DataFrame, key: str) -> list[Row]:
-    counts = across[across.tested == key].groupby(["learned", "kind"]).size()
-    return [{"learned": learned, "kind": kind, "shared": int(count)} for (learned, kind), count in counts.items()]
+    counts = across[across.tested == key].groupby(["learned", "kind"]).size().reset_index(name="shared")
+    return [
+        {"learned": str(row["learned"]), "kind": str(row["kind"]), "shared": int(row["shared"])}
+        for row in counts.to_dict("records")
+    ]
 
 
 def _shortcuts(shortcuts: pd.DataFrame, key: str) -> dict[str, Row]:
-    rows = shortcuts[(shortcuts.dataset == key) & (shortcuts.feature == "all")].sort_values("probe")
+    rows = shortcuts[(shortcuts.dataset == key) & (shortcuts.feature == "all")].sort_values("probe").to_dict("records")
+    if not rows:
+        raise UserError(f"data/audit/shortcuts.parquet says nothing of {key}; run `dvc repro audit`")
+    ends = ("auroc", "lower", "upper")
     return {
-        str(row.probe): {
-            **{
-                end: None if pd.isna(getattr(row, end)) else float(getattr(row, end))
-                for end in ("auroc", "lower", "upper")
-            },
-            "videos": int(row.videos),
-            "groups": int(row.groups),
-        }
-        for row in rows.itertuples()
+        str(row["probe"]): {end: None if pd.isna(row[end]) else float(row[end]) for end in ends}
+        | {counted: int(row[counted]) for counted in ("videos", "groups")}
+        for row in rows
     }
+
+
+def _verdict(path: Path) -> Row:
+    try:
+        verdict: Row = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run `dvc repro` (or `dvc pull`) first") from None
+    except ValueError:
+        raise UserError(f"{path} is damaged; run `dvc repro` to rebuild it") from None
+    return verdict

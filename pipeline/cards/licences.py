@@ -3,26 +3,28 @@
 import re
 from dataclasses import dataclass
 
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
 from pipeline.cards.sources import Source
 from pipeline.errors import UserError
 
-SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 URL = re.compile(r"https?://\S+")
-PUBLIC = re.compile(r"https?://([^/]+\.)?(creativecommons|opensource|opendatacommons|spdx|apache|gnu|cdla)\.\w+(/|$)")
+PUBLIC_URL = re.compile(
+    r"https?://([^/]+\.)?(apache|cdla|creativecommons|gnu|opendatacommons|opensource|spdx)\.\w+(/|$)"
+)
 
 
 @dataclass(frozen=True)
 class Licence:
-    """`name`: SPDX identifier, URL or words; `url`: where it stands, if anywhere; `terms`: what words say."""
+    """A licence: `name` is its SPDX identifier where `spdx`, else a URL or words.
+
+    `url` is where it stands, if anywhere; `terms` is what it says, where words are all there is.
+    """
 
     name: str
     url: str | None
+    spdx: bool = False
     terms: str | None = None
-
-    @property
-    def spdx(self) -> bool:
-        """Whether `name` is an SPDX identifier."""
-        return self.terms is None and SPDX.fullmatch(self.name) is not None
 
 
 def licence_of(wanted: str | None, source: Source, where: str) -> Licence:
@@ -33,14 +35,25 @@ def licence_of(wanted: str | None, source: Source, where: str) -> Licence:
     """
     wanted = wanted if wanted is not None else source.license
     if wanted is None:
-        return Licence(f"terms of {source.title}", source.homepage, source.terms.text)
-    spdx, url = SPDX.fullmatch(wanted), URL.fullmatch(wanted)
-    if source.agreement and (spdx or PUBLIC.match(wanted)):
+        return Licence(f"terms of {source.title}", source.homepage, terms=source.terms.text)
+    known = _public(wanted)
+    if source.agreement and (known or PUBLIC_URL.match(wanted)):
         raise UserError(
             f"{where}: data made from {source.title} cannot be given out under the public licence {wanted!r}: access "
             "is granted by its owners, one by one. Set it to null, which states their terms, or, if they gave you "
             "leave, to words that say so"
         )
-    if spdx:
-        return Licence(wanted, f"https://spdx.org/licenses/{wanted}.html")
-    return Licence(wanted, wanted if url else None, None if url else wanted)
+    if known and " " not in known:
+        return Licence(known, f"https://spdx.org/licenses/{known}.html", spdx=True)
+    if URL.fullmatch(wanted):
+        return Licence(wanted, wanted)
+    return Licence(wanted, None, terms=wanted)
+
+
+def _public(text: str) -> str | None:
+    """Return an SPDX expression of public licences as SPDX writes it; None for anything else."""
+    try:
+        known = canonicalize_license_expression(text)
+    except InvalidLicenseExpression:
+        return None
+    return None if "LicenseRef-" in known else known

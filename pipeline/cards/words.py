@@ -1,7 +1,7 @@
 """The facts as sentences, shared by both cards: nothing is said here that no table or parameter says."""
 
 from pipeline.cards.facts import Facts, Row
-from pipeline.tables import CLASSES, SPLITS
+from pipeline.tables import CLASSES
 
 NAMES = {"train": "train", "val": "validation", "test": "test"}
 SHARED = {
@@ -12,6 +12,7 @@ SHARED = {
     "person": "person",
     "content": "file",
 }
+FEW_GROUPS = 30  # below this many a bootstrap interval is a rough guess
 PROBES = {
     "container": "facts of the video files alone (size, rate, length, codec, encoder settings, tags) and no picture",
     "picture": "facts of the crops alone (size of crop and face, sharpness, JPEG size, the detector's confidence)",
@@ -21,21 +22,6 @@ ALIGNMENTS = {
     "margin": "an upright square around the face",
     "similarity": "the face turned, scaled and moved so that its landmarks lie where ArcFace's template has them",
 }
-INTENDED = [
-    "Train and compare detectors of forged faces, on the splits given here.",
-    "Ask how much of a detector's figure comes from file facts, crop facts or shared people, with the audits below.",
-]
-MISUSE = [
-    "Do not identify, look up or contact anyone shown, and do not train or test face recognition on it.",
-    "Do not state of any person that a picture of them is forged or genuine because of this dataset or a model trained "
-    "on it. A score is no proof.",
-    "Do not use it to make forgeries, or to make them harder to detect.",
-]
-PLEDGE = (
-    "These are pictures of real people, and of forgeries of them. I will not try to identify anyone shown, will not "
-    "use the pictures for face recognition or to make forgeries, will not state of a person that a picture is forged "
-    "or genuine because of this dataset, and will not pass the pictures on."
-)
 
 
 def count(number: int, thing: str) -> str:
@@ -71,9 +57,9 @@ def introduction(facts: Facts) -> str:
     made = "rendered and forged by Veriframe" if facts.source.rendered else f"of {facts.source.title}"
     by_class = ", ".join(f"{pictures[name]:,} from {count(videos[name], f'{name} video')}" for name in videos)
     return (
-        f"{count(facts.samples, what)} of {facts.shard.size} × {facts.shard.size} pixels, {made}: {by_class}, split into "
-        f"train, validation and test, for research on the detection of forged faces. Labels: 0 = real, 1 = fake. Every "
-        f"picture was chosen, cut and checked by the Veriframe pipeline, and this text is made from its tables."
+        f"{count(facts.samples, what)} of {facts.shard.size} × {facts.shard.size} pixels, {made}: {by_class}, split "
+        f"into train, validation and test, for research on the detection of forged faces. Labels: 0 = real, 1 = fake. "
+        f"Every picture was chosen, cut and checked by the Veriframe pipeline, and this text is made from its tables."
     )
 
 
@@ -96,7 +82,7 @@ def collection(facts: Facts) -> str:
     origin = (
         "Talking faces were rendered, and some of them forged, by a program; nobody was filmed."
         if facts.source.rendered
-        else f"The videos or images are those of {facts.source.title}, as their owners give them out."
+        else f"The videos or images come from: {facts.source.title}."
     )
     found = f"The index has {facts.files_found:,} entries: files, and listed files that are missing."
     return f"{origin} {found} {count(usable, 'video')} {_are(usable)} used."
@@ -108,8 +94,9 @@ def missing(facts: Facts) -> str:
     of_videos = f": {reasons(facts.rejected)}" if videos else ""
     of_frames = f": {reasons(facts.failed)}. The next frame in order took the place of each, if there was one"
     return (
-        f"{count(videos, 'video')} of the dataset {_are(videos)} not used{of_videos}. Of {count(facts.decoded, 'frame')} "
-        f"decoded {frames:,} {_was(frames)} not usable{of_frames if frames else ''}."
+        f"{count(videos, 'video')} of the dataset {_are(videos)} not used{of_videos}. Of "
+        f"{count(facts.decoded, 'frame')} decoded {count(frames, 'frame')} {_are(frames)} not usable"
+        f"{of_frames if frames else ''}."
     )
 
 
@@ -120,18 +107,13 @@ def reasons(rows: list[tuple[str, int]]) -> str:
 
 def splitting(facts: Facts) -> str:
     """Return how videos came into their splits."""
+    words = {"official": "by published lists", "carved": "carved"}
     told = []
     for row in facts.splits:
-        by = [
-            f"{row[name]:,} {words}"
-            for name, words in (("official", "by published lists"), ("carved", "carved"))
-            if row[name]
-        ]
-        told.append(f"{NAMES[row['split']]} has {count(row['videos'], 'video')} ({listed(by)})")
-    return (
-        f"{'; '.join(told)}. Carved splits take whole provenance groups: videos that share material are never on both "
-        f"sides of a carved border."
-    )
+        by = [f"{row[name]:,} {how}" for name, how in words.items() if row[name]]
+        told.append(f"{count(row['videos'], 'video')} in {NAMES[row['split']]}" + (f" ({listed(by)})" if by else ""))
+    carved = " Carved are whole provenance groups, so that no material is on both sides of a carved border."
+    return f"Splits: {listed(told)}." + (carved if any(row["carved"] for row in facts.splits) else "")
 
 
 def selection(facts: Facts) -> list[str]:
@@ -153,16 +135,10 @@ def selection(facts: Facts) -> list[str]:
 
 def quotas(facts: Facts) -> str:
     """Return the rule of each split in words."""
-    meaning = {"none": "all good frames are kept", "smallest_class": "each class keeps as many as the rarer one"}
-    told = []
-    for split in SPLITS:
-        rows = [row for row in facts.cells if row["split"] == split]
-        if rows:
-            rule = rows[0]["rule"]
-            minimum = rows[0]["min_per_video"]
-            at_least = f", and at least {minimum} of each video" if minimum and rule != "none" else ""
-            told.append(f"in {NAMES[split]} {meaning.get(rule, f'each class keeps {rule} frames')}{at_least}")
-    return f"{'; '.join(told)[:1].upper()}{'; '.join(told)[1:]}."
+    rules: dict[str, list[str]] = {}
+    for row in {row["split"]: row for row in facts.cells}.values():
+        rules.setdefault(_quota(row["rule"], row["min_per_video"]), []).append(NAMES[row["split"]])
+    return "; ".join(f"{listed(splits)}: {rule}" for rule, splits in rules.items()).capitalize() + "."
 
 
 def pictures(facts: Facts) -> list[str]:
@@ -218,8 +194,8 @@ def leak(row: Row, facts: Facts) -> str:
 def across(facts: Facts) -> list[str]:
     """Return what the test videos share with other datasets prepared in the same project."""
     return [
-        f"Test shares {count(row['shared'], SHARED[row['kind']])} with train or validation of {row['learned']}: it is no "
-        f"test on unknown data for who trains there."
+        f"Test shares {count(row['shared'], SHARED[row['kind']])} with train or validation of {row['learned']}: it is "
+        f"no test on unknown data for who trains there."
         for row in facts.across
     ]
 
@@ -229,6 +205,8 @@ def shortcut(name: str, facts: Facts) -> str:
     row = facts.shortcuts[name]
     behind = f"{count(row['videos'], 'video')} in {count(row['groups'], 'provenance group')}"
     told = f"A classifier that sees {PROBES[name]} reaches an AUROC of {figure(row)} over {behind}; 0.5 is chance."
+    if row["groups"] < FEW_GROUPS:
+        told += " With so few groups the interval is a rough guess."
     if row["lower"] is None or row["upper"] is None:
         return f"{told} There are too few videos to say more."
     if row["lower"] > 0.5:
@@ -278,6 +256,33 @@ def citation(facts: Facts) -> str:
     return f"{made} Made from: {facts.source.citation}" if facts.source.citation else made
 
 
+def keywords(facts: Facts) -> list[str]:
+    """Return what the dataset is found under."""
+    return ["deepfake detection", "face forgery", "media forensics", facts.source.title]
+
+
+def manipulation(facts: Facts) -> str:
+    """Return by which methods the forged videos were made, and by whom."""
+    methods = [row["method"] for row in facts.methods if row["class"] == "fake"]
+    maker = "Veriframe's renderer" if facts.source.rendered else "the source, not here"
+    return f"The forged videos were made by {maker}; methods by the source's names: {listed(methods)}."
+
+
+def labels(facts: Facts) -> str:
+    """Return where the labels come from."""
+    origin = "the program that made the video" if facts.source.rendered else "the folders and lists of the source"
+    return f"The label of a picture is that of its video, which {origin} gave. No person labelled anything here."
+
+
+def _quota(rule: str, minimum: int) -> str:
+    if rule == "none":
+        return "all good frames are kept"
+    kept = (
+        "each class keeps as many as the rarer one" if rule == "smallest_class" else f"each class keeps {rule} frames"
+    )
+    return f"{kept}, and of each video at least {minimum}" if minimum else kept
+
+
 def _nth(number: int) -> str:
     ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
@@ -285,7 +290,3 @@ def _nth(number: int) -> str:
 
 def _are(number: int) -> str:
     return "is" if number == 1 else "are"
-
-
-def _was(number: int) -> str:
-    return "was" if number == 1 else "were"

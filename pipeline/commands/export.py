@@ -48,21 +48,20 @@ def _run(arguments: argparse.Namespace) -> None:
 
     from pipeline import machine
     from pipeline.engines import local_engine
-    from pipeline.exporting import deepfakebench, imagefolder, manifest
+    from pipeline.exporting import deepfakebench, huggingface, imagefolder, manifest
     from pipeline.exporting.source import open_source, refuse_out
-    from pipeline.synthetic.dataset import whole_folder
+    from pipeline.files import whole_folder
 
     refuse_out(out)
     source = open_source(arguments.key)
     try:
         with whole_folder(out) as part, local_engine(machine.workers()) as run:
             if form == "huggingface":
-                from pipeline.exporting import huggingface
-
-                huggingface.export(source, part)
+                huggingface.export(source, part, run)
             else:
                 loose = {"imagefolder": imagefolder, "deepfakebench": deepfakebench, "manifest": manifest}[form]
                 loose.export(source, part, run, table or "csv")
+            refuse_out(out)  # again: what somebody put there meanwhile would be gone
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
     print(f"{out}: {len(source.samples):,} pictures of {source.samples.video.nunique():,} videos as {form}")

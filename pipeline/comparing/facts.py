@@ -41,11 +41,10 @@ def compare(before: Revision, after: Revision) -> Facts:
         else:
             datasets[key] = {"state": "added" if key in are else "removed", "not_compared": []}
     if not any(facts["state"] in ("added", "removed") or _compared(facts) for facts in datasets.values()):
-        reasons = {reason for facts in datasets.values() for reason in facts["not_compared"]}
-        raise UserError(
-            f"nothing of {before.name} and {after.name} can be compared: "
-            + ("; ".join(sorted(reasons)) or "no stage has run at either; run `dvc repro` first")
-        )
+        reasons = [reason for facts in datasets.values() for reason in facts["not_compared"]]
+        first = reasons[0] if reasons else "no stage has run at either; run `dvc repro` first"
+        more = f" (and {len(reasons) - 1} more reasons)" if len(reasons) > 1 else ""
+        raise UserError(f"nothing of {before.name} and {after.name} can be compared: {first}{more}")
     different = any(facts["state"] != "same" for facts in datasets.values())
     complete = not any(facts["not_compared"] for facts in datasets.values())
     return {

@@ -10,10 +10,10 @@ from pipeline.comparing.matching import Matched, column, differs, look_up, match
 from pipeline.errors import UserError
 from pipeline.revisions import Revision
 
-SAMPLES = ["key", "video", "split", "label", "sha256", "shard", "offset", "bytes"]
+PLACE = ["shard", "offset", "bytes", "sha256"]  # where the picture lies, and what it must be
+SHOWN = ["key", "video", "split", "label"]
 FRAMES = ["key", "status", "reason"]
 VIDEOS = ["video", "status", "reason"]
-SHOWN = ["key", "video", "split", "label"]
 
 
 def compare_samples(key: str, before: Revision, after: Revision) -> dict[str, Any] | None:
@@ -21,10 +21,10 @@ def compare_samples(key: str, before: Revision, after: Revision) -> dict[str, An
 
     Counts (`before`, `after`), `cells` (the same per split and class) and Arrow tables: `added` and `removed` (with
     `why`: what the other version has in their place), `replaced` (the picture's SHA-256 differs) and `moved` (to
-    another split or class). `matched` holds the rows with the places of their pictures; `unexplained` says why no `why`
-    is known, else it is empty. Raises UserError when the samples cannot be compared.
+    another split or class), all but the last with the places of their pictures. `unexplained` says why no `why` is
+    known; empty where it is. Raises UserError when the samples cannot be compared.
     """
-    read = read_both(before, after, f"data/shard/{key}/samples.parquet", tables.SAMPLES, SAMPLES)
+    read = read_both(before, after, f"data/shard/{key}/samples.parquet", tables.SAMPLES, SHOWN + PLACE)
     if read is None:
         return None
     matched = match(*read, "key")
@@ -41,7 +41,6 @@ def compare_samples(key: str, before: Revision, after: Revision) -> dict[str, An
         "after": len(read[1]),
         "cells": cells(*read, lists),
         **lists,
-        "matched": matched,
         "unexplained": unexplained,
     }
 
@@ -50,18 +49,19 @@ def changes(matched: Matched) -> dict[str, pa.Table]:
     """Return the lists of compare_samples, without `why`, from the samples of two versions, matched by `key`."""
     replaced = matched.where(differs(matched, "sha256"))
     moved = matched.where(differs(matched, "split", "label"))
-    places = {
-        f"{name}_{when}": column(side, name)
-        for name in ("split", "label")
-        for when, side in (("before", moved.before), ("after", moved.after))
-    }
-    hashes = {"sha256_before": replaced.before["sha256"], "sha256_after": replaced.after["sha256"]}
     return {
-        "added": matched.added.select(SHOWN),
-        "removed": matched.removed.select(SHOWN),
-        "replaced": pa.table({name: replaced.after[name] for name in SHOWN} | hashes),
-        "moved": pa.table({"key": moved.after["key"], "video": moved.after["video"]} | places),
+        "added": matched.added.select(SHOWN + PLACE),
+        "removed": matched.removed.select(SHOWN + PLACE),
+        "replaced": _beside(replaced, SHOWN, PLACE),
+        "moved": _beside(moved, ["key", "video"], ["split", "label"]),
     }
+
+
+def _beside(matched: Matched, names: list[str], changed: list[str]) -> pa.Table:
+    """Return the columns `names` as they are, and of each of `changed` one as it was and one as it is."""
+    sides = (("before", matched.before), ("after", matched.after))
+    both = {f"{name}_{when}": column(side, name) for when, side in sides for name in changed}
+    return pa.table({name: matched.after[name] for name in names} | both)
 
 
 def cells(before: pa.Table, after: pa.Table, lists: dict[str, pa.Table]) -> list[dict[str, Any]]:
@@ -96,8 +96,8 @@ def _why(samples: pa.Table, key: str, other: Revision) -> Any:
 def why(samples: pa.Table, frames: pa.Table, videos: pa.Table) -> Any:
     """Return what a version without `samples` has in their place, one text each.
 
-    The status of the frame there (`unused`, `surplus`, `failed: no_face`); for what was no candidate frame the status of
-    the video (`video rejected: unreadable`, `no video`), else `no candidate`.
+    The status of the frame there (`unused`, `surplus`, `failed: no_face`); for what was no candidate frame the status
+    of the video (`video rejected: unreadable`, `no video`), else `no candidate`.
     """
     frame = look_up(column(samples, "key"), frames, "key")
     video = look_up(column(samples, "video"), videos, "video")

@@ -22,10 +22,11 @@ def compare_videos(key: str, before: Revision, after: Revision) -> dict[str, Any
     """Return what changed among the videos of the dataset `key`; None where neither revision has indexed it.
 
     Counts of `before` and `after` (`listed`, `usable`), and as Arrow tables: `added` and `removed` videos; `replaced`
-    (the file's SHA-256 differs); `rejected` and `accepted` (no longer usable, and usable again, with the reason), and
+    (the file's SHA-256 differs); `rejected` and `accepted` (no longer usable, and newly usable, with the reason), and
     `rejected_otherwise` (for another reason than before); of videos usable in both `relabelled`, `resplit` and
-    `regrouped`; `described` (any other fact of DESCRIPTION); `other_files_added` and `other_files_removed`. `unsplit`
-    says why splits could not be compared; empty where they were. Raises UserError when that goes for the index.
+    `regrouped`; `described` (any other fact of DESCRIPTION, of videos usable in both or neither); `other_files_added`
+    and `other_files_removed`. `unsplit` says why splits could not be compared; it is empty where they were. Raises
+    UserError when the index cannot be compared.
     """
     indexed = read_both(before, after, f"data/index/{key}/videos.parquet", tables.VIDEOS, INDEX)
     if indexed is None:
@@ -36,11 +37,12 @@ def compare_videos(key: str, before: Revision, after: Revision) -> dict[str, Any
         split, unsplit = None, str(error)
     if split:
         indexed = _assigned(indexed[0], split[0]), _assigned(indexed[1], split[1])
-    matched = match(*(_videos(table, files=False) for table in indexed), "video")
-    others = match(*(_videos(table, files=True) for table in indexed), "path")
+    was, now = indexed
+    matched = match(_videos(was), _videos(now), "video")
+    others = match(_other_files(was), _other_files(now), "path")
     return {
-        "before": _counts(indexed[0]),
-        "after": _counts(indexed[1]),
+        "before": _counts(_videos(was)),
+        "after": _counts(_videos(now)),
         **changes(matched),
         "other_files_added": others.added.select(["path"]),
         "other_files_removed": others.removed.select(["path"]),
@@ -65,7 +67,7 @@ def changes(matched: Matched) -> dict[str, pa.Table]:
         "rejected_otherwise": _changed(neither, "reason"),
         "relabelled": _changed(both, "label"),
         **{name: _changed(both, fact) for name, fact in assigned.items()},
-        "described": pa.concat_tables(_fact(matched, fact) for fact in DESCRIPTION),
+        "described": pa.concat_tables(_fact(side, fact) for fact in DESCRIPTION for side in (both, neither)),
     }
 
 
@@ -81,14 +83,15 @@ def _assigned(index: pa.Table, split: pa.Table) -> pa.Table:
     return index
 
 
-def _videos(table: pa.Table, *, files: bool) -> pa.Table:
-    """Return the rows of videos, or of the other files."""
-    other = pc.is_in(column(table, "reason"), value_set=pa.array(NO_VIDEO))
-    return table.filter(other if files else pc.invert(other))
+def _videos(table: pa.Table) -> pa.Table:
+    return table.filter(pc.invert(pc.is_in(column(table, "reason"), value_set=pa.array(NO_VIDEO))))
 
 
-def _counts(table: pa.Table) -> dict[str, int]:
-    videos = _videos(table, files=False)
+def _other_files(table: pa.Table) -> pa.Table:
+    return table.filter(pc.is_in(column(table, "reason"), value_set=pa.array(NO_VIDEO)))
+
+
+def _counts(videos: pa.Table) -> dict[str, int]:
     return {"listed": len(videos), "usable": pc.sum(pc.equal(column(videos, "status"), "ok")).as_py() or 0}
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from pipeline import manifests
 from pipeline.cards import croissant
+from pipeline.engines import Run
 from pipeline.errors import UserError
 from pipeline.exporting.pictures import link_or_copy
 from pipeline.exporting.source import Source
 
 
-def export(source: Source, out: Path) -> None:
+def export(source: Source, out: Path, run: Run) -> None:
     """Link the files of data/shard/<key> into `out` and write the cards and a manifest of the whole beside them.
 
     Raises UserError when there are no cards, when they are those of other shards, and for a shard whose bytes are not
@@ -26,7 +27,7 @@ def export(source: Source, out: Path) -> None:
         link_or_copy(source.folder / name, out / name)
     shutil.copyfile(card / "README.md", out / "README.md")
     croissant.write(out / "croissant.json", croissant.for_folder(jsonld))
-    manifests.write(out, {name: fact for name, fact in manifest.items() if name not in ("files", "format")})
+    manifests.write(out, {name: fact for name, fact in manifest.items() if name not in ("files", "format")}, run)
     written = manifests.read(out / manifests.NAME)["files"]
     if damaged := [name for name, facts in manifest["files"].items() if written[name] != facts]:
         raise UserError(f"{source.folder / damaged[0]} is not as its manifest says; run `dvc checkout`")
@@ -37,8 +38,11 @@ def _croissant(card: Path, key: str, files: dict[str, dict[str, Any]]) -> dict[s
     for name in ("README.md", "croissant.json"):
         if not (card / name).is_file():
             raise UserError(f"{card / name} is missing; run `dvc repro card@{key}` (or `dvc pull`) first")
-    jsonld: dict[str, Any] = json.loads((card / "croissant.json").read_bytes())
-    described = {file["sha256"] for file in jsonld["distribution"] if "sha256" in file}
+    try:
+        jsonld: dict[str, Any] = json.loads((card / "croissant.json").read_bytes())
+        described = {file["sha256"] for file in jsonld["distribution"] if "sha256" in file}
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{card}/croissant.json is damaged; run `dvc repro card@{key}`") from None
     if described != {facts["sha256"] for facts in files.values()}:
         raise UserError(f"{card}/croissant.json describes other shards than {key} has; run `dvc repro card@{key}`")
     return jsonld

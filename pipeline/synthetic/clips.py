@@ -18,9 +18,8 @@ import numpy as np
 from pipeline.decoding import upright
 from pipeline.engines import local_engine
 from pipeline.errors import UsageError, UserError
-from pipeline.files import sha256_of_text
+from pipeline.files import sha256_of_text, whole_folder
 from pipeline.progress import track
-from pipeline.synthetic.dataset import whole_folder
 from pipeline.synthetic.encoding import encode
 from pipeline.synthetic.swapping import Image, Points, fill_gaps, swap_face
 

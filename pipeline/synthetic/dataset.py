@@ -1,12 +1,10 @@
 """A synthetic raw dataset: the videos and other files it holds, and how they get to disk."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.engines import local_engine
+from pipeline.files import whole_folder
 from pipeline.progress import track
 from pipeline.synthetic.encoding import BEST_CRF, encode
 from pipeline.synthetic.forgery import Forgery, film
@@ -50,21 +48,6 @@ def write_tree(tree: Tree, out: Path, workers: int) -> None:
         for _, result in track(run, _write_video, jobs, f"synthesize {out.name}"):
             if isinstance(result, BaseException):
                 raise result
-
-
-@contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """Yield a folder beside `out` to fill; let it take the place of `out` at the end, or remove it on an error."""
-    out = out.resolve()
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        yield part
-        shutil.rmtree(out, ignore_errors=True)
-        part.replace(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _write_video(job: tuple[Path, Video, int]) -> None:

@@ -4,12 +4,13 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from dvc_data.hashfile.hash import get_hash_stream
-from dvc_objects.fs import LocalFileSystem, localfs
 from dvc_objects.fs.base import FileSystem
+from dvc_objects.fs.local import LocalFileSystem, localfs
 
 from pipeline.engines import Run, Watch
 from pipeline.engines.running import TICK_S
@@ -24,16 +25,31 @@ Job = tuple[FileSystem, str, str, bool]  # file system, path in it, name of DVC'
 class Digest(NamedTuple):
     """What a file holds."""
 
-    bytes: int
+    size: int  # bytes
     md5: str
     sha256: str
+
+
+@contextmanager
+def opened(fs: FileSystem, path: str) -> Iterator[BinaryIO]:
+    """Open a file for reading. Raises FileNotFoundError only when it is really not there."""
+    try:
+        with fs.open(path, "rb", block_size=BLOCK) as file:
+            yield file
+    except FileNotFoundError as error:
+        from aiohttp import ClientError
+
+        # Over HTTP fsspec calls every failure "not found"; what really happened is the cause.
+        if isinstance(error.__cause__, (ClientError, TimeoutError)):
+            raise error.__cause__ from None
+        raise
 
 
 def digest(job: Job) -> Digest:
     """Read one file and hash it as DVC does, without DVC's memory of earlier hashes; sha256 is empty if unwanted."""
     fs, path, hash_name, with_sha256 = job
     sha256, size = hashlib.sha256(), 0
-    with fs.open(path, "rb", block_size=BLOCK) as file:
+    with opened(fs, path) as file:
         stream = get_hash_stream(file, hash_name)
         while chunk := stream.read(CHUNK):
             size += len(chunk)

@@ -10,7 +10,7 @@ from dvc_objects.fs.base import FileSystem
 from pipeline import machine
 from pipeline.errors import UserError
 from pipeline.progress import track
-from pipeline.verification.hashing import LOCAL, Digest, Job, digest, in_threads
+from pipeline.verification.hashing import LOCAL, Digest, Job, digest, in_threads, opened
 from pipeline.verification.recorded import Output, Stores, files_here, first_line
 
 MOST_REQUESTS = 16  # at once to a remote; more of them gain little, and each holds a block in memory
@@ -32,7 +32,7 @@ class Place:
     right: set[str] = field(default_factory=set)  # paths where that is what was recorded
     not_here: list[str] = field(default_factory=list)  # outputs of which there is nothing
     files: int = 0  # read and hashed
-    bytes: int = 0
+    size: int = 0  # bytes
 
     @property
     def stored(self) -> bool:
@@ -51,7 +51,7 @@ class Place:
     def read(self, output: Output, path: str) -> bytes:
         """Return a file's bytes. Raises UserError when it cannot be read."""
         try:
-            with self.fs.open(self.at(output, path), "rb") as file:
+            with opened(self.fs, self.at(output, path)) as file:
                 return bytes(file.read())
         except Exception as error:  # whatever the library behind a remote raises
             raise UserError(f"{self.name}: {path} cannot be read: {first_line(error)}") from error
@@ -87,7 +87,7 @@ def rehash(place: Place, *, complete: bool) -> list[Finding]:
     done = track(in_threads(place.threads), digest, list(jobs.values()), f"verify {place.name}", "file")
     results: dict[str, Digest | Exception] = {job[1]: result for job, result in done}
     read = [result for result in results.values() if isinstance(result, Digest)]
-    place.files, place.bytes = len(read), sum(result.bytes for result in read)
+    place.files, place.size = len(read), sum(result.size for result in read)
     if complete and results and all(isinstance(result, ABSENT) for result in results.values()):
         what = f"none of {len(results)} objects is there: nothing was pushed to it, or its URL is another"
         return [{"place": place.name, "path": ".", "problem": "missing", "detail": what}]
@@ -122,7 +122,7 @@ def _problem(result: Digest | Exception, recorded: str) -> tuple[str, str] | Non
 
 
 def look_for_more(place: Place, root: Path) -> list[Finding]:
-    """Compare the folders of the workspace with their listings: files that nobody recorded, listings that nobody has."""
+    """Compare the folders of the workspace with their listings: files not recorded, listings that nobody has."""
     findings = []
     for output in place.outputs:
         if output.files is not None:

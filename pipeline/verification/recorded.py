@@ -16,7 +16,7 @@ from scmrepo.exceptions import SCMError
 
 from pipeline import manifests
 from pipeline.errors import UsageError
-from pipeline.verification.hashing import LOCAL, digest
+from pipeline.verification.hashing import LOCAL, digest, opened
 
 Stores = dict[str, HashFileDB]  # by the name of the hash: objects of DVC 2 lie apart
 
@@ -78,7 +78,7 @@ def remote_of(repo: Repo, name: str) -> Stores:
     for out in [out for out in repo.index.outs if _is_recorded(out)][:1]:  # one request tells whether it answers
         store = stores[out.hash_name]
         try:
-            with store.fs.open(store.oid_to_path(out.hash_info.value), "rb") as file:
+            with opened(store.fs, store.oid_to_path(out.hash_info.value)) as file:
                 file.read(1)
         except FileNotFoundError:
             pass
@@ -103,13 +103,16 @@ def _is_recorded(out: DvcOutput) -> bool:
 
 def _output(out: DvcOutput, remote: str | None, stores: list[Stores]) -> Output:
     path, oid = _below_root(out), out.hash_info.value
-    entries = _listing(out, stores) if out.is_dir_checksum else [{"relpath": "", "md5": oid}]
+    files: dict[str, str] | None = {path: oid}
+    if out.is_dir_checksum:
+        listing = _listing(out, stores)
+        files = None if listing is None else {f"{path}/{entry['relpath']}": entry["md5"] for entry in listing}
     pushed = out.use_cache and out.can_push and not out.stage.is_repo_import and out.remote in (None, remote)
     return Output(
         path=path,
         hash_name=out.hash_name,
         oid=oid,
-        files=entries and {f"{path}/{entry['relpath']}".rstrip("/"): entry["md5"] for entry in entries},
+        files=files,
         cached=out.use_cache,
         pushed=pushed,
         imported=out.stage.is_import,
@@ -133,14 +136,14 @@ def _listing(out: DvcOutput, stores: list[Stores]) -> list[dict[str, str]] | Non
 
 def _read_object(store: HashFileDB, oid: str) -> bytes:
     try:
-        with store.fs.open(store.oid_to_path(oid), "rb") as file:
+        with opened(store.fs, store.oid_to_path(oid)) as file:
             return bytes(file.read())
     except Exception:  # whatever the library behind a remote raises: it is re-hashed later, and told then
         return b""
 
 
 def _listing_of(out: DvcOutput) -> bytes:
-    """Return the listing that DVC would write for a folder as it is now in the workspace; nothing if it is not there."""
+    """Return the listing that DVC would write for a folder of the workspace as it is now; nothing without one."""
     root = Path(out.fs_path)
     try:
         entries = [

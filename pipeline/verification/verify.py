@@ -1,89 +1,92 @@
-"""Re-hash what a project recorded, wherever it should be, and say what is missing, altered or additional."""
+"""Verify a project, and tell people about it."""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from dvc_objects.fs.base import FileSystem
+from dvc.repo import Repo
 
-from pipeline import machine, manifests, tables
 from pipeline.disks import in_words
-from pipeline.errors import UsageError, UserError
-from pipeline.progress import track
-from pipeline.verification import recorded, samples
-from pipeline.verification.hashing import LOCAL, Digest, Job, digest, in_threads
-from pipeline.verification.recorded import Output, Stores
+from pipeline.verification import recorded
+from pipeline.verification.places import look_for_more, rehash, store_of, workspace_of
+from pipeline.verification.shards import against_manifests, against_samples
 
 FACTS = "reports/metrics/data.json"  # in Git: per dataset the SHA-256 of its manifest
-MOST_REQUESTS = 16  # at once to a remote; more of them gain little, and each holds a block in memory
-SAID = 20  # complaints about samples of one shard; the rest is counted
-
-Finding = dict[str, str]  # place, path, problem, detail; of objects `object`, of samples `sample`
-
-
-class Wanted(NamedTuple):
-    """A file that a place should hold."""
-
-    path: str  # below the project's root; a folder's own path stands for its listing
-    at: str  # in the file system of the place
-    md5: str
-
-
-@dataclass
-class Place:
-    """Where files lie, and what was found there."""
-
-    name: str  # workspace, cache, or remote NAME
-    fs: FileSystem
-    outputs: list[Output]  # that may be here
-    at: Callable[[Output, str, str], str]  # (output, path, object's name) -> path in fs
-    threads: int
-    listings: bool  # whether folders have an object of their own here
-    digests: dict[str, Digest] = field(default_factory=dict)  # of files that are right
-    read: dict[str, Digest] = field(default_factory=dict)  # by path in fs: each once
-    not_here: list[str] = field(default_factory=list)  # outputs of which there is nothing
+SAID = 20  # findings about samples of one shard, and outputs that are not here; the rest is counted
 
 
 def verify(remote: str | None = None) -> dict[str, Any]:
     """Verify the DVC project around the current folder; with `remote` also what that remote holds.
 
-    Every file of every output in dvc.lock and *.dvc is read and hashed in the workspace and in the cache, shards are
-    compared with their manifest and their samples.parquet, and manifests with what Git has of them. Nothing is written.
+    Every file of every output in dvc.lock and *.dvc is read and hashed in the workspace and in the cache; folders of
+    shards are compared with their manifest and their samples.parquet, manifests with what Git has. Nothing is written.
 
-    Returns `findings` (Finding), `places` (by name: files, bytes, not_here) and `notes`. An output of which workspace
-    or cache hold nothing is `not_here` and no problem. Raises UsageError when there is nothing that could be verified.
+    Returns `findings` (places.Finding), `places` (by name: files, bytes, not_here) and `notes`. An output of which
+    workspace or cache hold nothing is `not_here` and no problem; of a remote it is one. Raises UsageError when there is
+    nothing that could be verified.
     """
     with recorded.open_project() as repo:
         root, cache = Path(repo.root_dir), recorded.cache_of(repo)
-        remotes = {} if remote is None else {f"remote {remote}": recorded.remote_of(repo, remote)}
-        outputs, unrecorded = recorded.outputs_of(repo, remote, [cache, *remotes.values()])
+        further = None if remote is None else recorded.remote_of(repo, remote)
+        outputs, unrecorded = recorded.outputs_of(repo, remote, [cache, further] if further else [cache])
         trusted, notes = _trusted_manifests(repo, root)
-        places = [_stored(name, stores, [out for out in outputs if out.pushed]) for name, stores in remotes.items()]
-        for place in places:
-            _refuse_unreachable(place)
-        local = machine.workers()
-        here = Place("workspace", LOCAL, outputs, lambda _out, path, _oid: str(root / path), local, listings=False)
-        places = [here, _stored("cache", cache, [out for out in outputs if out.cached]), *places]
-        findings: list[Finding] = []
-        for place in places:
-            findings += _rehash(place)
-            findings += _against_manifests(place, trusted)
-        findings += _extra(here, root)
-        findings += _against_samples([place for place in places if place.fs.protocol == "local"][:2])
-    if unrecorded:
-        notes.append(f"no hash is recorded for {', '.join(unrecorded)}; run `dvc repro`")
+        local = [workspace_of(root, outputs), store_of("cache", cache, [out for out in outputs if out.cached])]
+        pushed = [out for out in outputs if out.pushed]
+        remotes = [store_of(f"remote {remote}", further, pushed)] if further else []
+        findings = []
+        for place in [*local, *remotes]:
+            findings += rehash(place, complete=place in remotes) + against_manifests(place, trusted)
+        findings += look_for_more(local[0], root) + against_samples(local)
+    order = [place.name for place in [*local, *remotes]]
+    notes += [f"no hash is recorded for {path}; run `dvc repro`" for path in unrecorded]
     return {
-        "findings": findings,
+        "findings": sorted(findings, key=lambda found: (order.index(found["place"]), found["path"])),
         "places": {
-            place.name: {
-                "files": len(place.read),
-                "bytes": sum(found.bytes for found in place.read.values()),
-                "not_here": place.not_here,
-            }
-            for place in places
+            place.name: {"files": place.files, "bytes": place.size, "not_here": sorted(place.not_here)}
+            for place in [*local, *remotes]
         },
         "notes": notes,
     }
+
+
+def _trusted_manifests(repo: Repo, root: Path) -> tuple[dict[str, str], list[str]]:
+    """Return dataset key -> SHA-256 of its manifest as Git has it, and a note when the work is not committed."""
+    committed = recorded.committed(repo, FACTS)
+    here = (root / FACTS).read_bytes() if (root / FACTS).is_file() else committed
+    try:
+        datasets = json.loads(here or b"{}")
+        hashes = {key: facts["manifest_sha256"] for key, facts in datasets.items() if "manifest_sha256" in facts}
+    except (ValueError, AttributeError, TypeError):
+        hashes = {}
+    # In the middle of work the last commit knows nothing of it; that must not look like damage, nor pass in silence.
+    note = f"{FACTS} is not as committed; manifests were compared with the file as it is here"
+    return hashes, [note] if here != committed else []
+
+
+def describe(report: dict[str, Any]) -> str:
+    """Return the report in lines for people: the findings, what was read where, and the number of problems."""
+    lines, said = [], Counter[tuple[str, str]]()
+    for found in report["findings"]:
+        place, path = found["place"], found["path"]
+        if "sample" in found:
+            said[place, path] += 1
+            if said[place, path] > SAID:
+                continue
+        of = f" (object {found['object']})" if "object" in found else ""
+        sample = f"sample {found['sample']}: " if "sample" in found else ""
+        lines.append(f"{found['problem']}  {place}  {path}{of}: {sample}{found['detail']}")
+    for (place, path), count in said.items():
+        if count > SAID:
+            lines.append(f"and {count - SAID} more samples  {place}  {path}")
+    lines += [f"note: {note}" for note in report["notes"]]
+    for name, facts in report["places"].items():
+        absent = facts["not_here"]
+        more = f" and {len(absent) - SAID} more" if len(absent) > SAID else ""
+        lines.append(
+            f"{name}: {facts['files']} files re-hashed, {in_words(facts['bytes'])}"
+            + (f"; not here: {', '.join(absent[:SAID])}{more}" if absent else "")
+        )
+    count = len(report["findings"])
+    lines.append(f"{count} problem{'s' if count > 1 else ''} found" if count else "everything here is as recorded")
+    return "\n".join(lines)

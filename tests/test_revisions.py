@@ -1,0 +1,235 @@
+"""Revisions of real DVC projects: from workspace, cache, and remotes of which only the bytes asked for are fetched."""
+
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline import tables
+from pipeline.errors import UserError
+from pipeline.revisions import FileNotThere, open_revision
+from project import commit, run
+
+FOLDER = "data/shard/one"
+TAR, TABLE = f"{FOLDER}/train/train-000000.tar", f"{FOLDER}/leaks.parquet"
+CONTENT = {"v1": bytes(range(256)) * 40, "v2": bytes(reversed(range(256))) * 40}
+LEAKS = [{"kind": "person", "node": "id0", "train": 1, "val": 0, "test": 2}]
+
+
+@pytest.fixture(autouse=True)
+def own_site_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the tags v1 and v2 and a workspace as v2, pushed to the folder `store` beside it."""
+    base = tmp_path_factory.mktemp("shared")
+    project = base / "project"
+    project.mkdir()
+    run(project, "git", "init", "--quiet", "--initial-branch", "main")
+    run(project, "git", "config", "user.name", "Tester")
+    run(project, "git", "config", "user.email", "tester@example.com")
+    run(project, "dvc", "init", "--quiet")
+    run(project, "dvc", "remote", "add", "--default", "store", str(base / "store"))
+    (project / "params.yaml").write_text("datasets: {one: {layout: ffpp}}\n")
+    for tag, content in CONTENT.items():
+        (project / TAR).parent.mkdir(parents=True, exist_ok=True)
+        (project / TAR).write_bytes(content)
+        tables.write(project / TABLE, LEAKS, tables.LEAKS, ["node"])
+        (project / FOLDER / "note.json").write_text('{"a": 1}')
+        run(project, "dvc", "add", "--quiet", FOLDER)
+        commit(project, tag)
+        run(project, "git", "tag", tag)
+        run(project, "dvc", "push", "--quiet")
+    return project
+
+
+@pytest.fixture
+def clone(shared: Path, tmp_path: Path) -> Path:
+    """A clone of it with an empty cache and nothing checked out."""
+    run(tmp_path, "git", "clone", "--quiet", str(shared), "clone")
+    return tmp_path / "clone"
+
+
+class _Ranges(http.server.SimpleHTTPRequestHandler):
+    """Serves files, or the range asked for, and keeps count of the bytes of content."""
+
+    sent: list[int]
+
+    def do_GET(self) -> None:
+        content = Path(self.translate_path(self.path)).read_bytes()
+        asked = self.headers["Range"]
+        if asked:
+            first, last = asked.removeprefix("bytes=").split("-")
+            content = content[int(first) : int(last) + 1]
+        self.sent.append(len(content))
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(folder: Path, handler: type[http.server.SimpleHTTPRequestHandler]) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def counting(folder: Path) -> Iterator[tuple[str, list[int]]]:
+    """Serve `folder` by ranges; yield the URL and the sizes of what was sent."""
+    handler = type("Counting", (_Ranges,), {"sent": []})
+    with serving(folder, handler) as url:
+        yield url, handler.sent
+
+
+def use_remote(project: Path, url: str) -> None:
+    run(project, "dvc", "remote", "add", "--local", "--force", "--default", "store", url)
+
+
+def check_contents(rev: str | None, repo: Path) -> None:
+    """Hold everything a revision gives against what was put in."""
+    expected = CONTENT[rev or "v2"]
+    with open_revision(rev, str(repo)) as revision:
+        assert revision.has(TAR) and revision.has(FOLDER) and revision.has("params.yaml")
+        assert not revision.has(f"{FOLDER}/other.tar") and not revision.has("data/shard/two")
+        assert revision.files(FOLDER) == ["leaks.parquet", "note.json"]
+        assert revision.read(TAR) == expected
+        assert revision.read_range(TAR, 1000, 300) == expected[1000:1300]
+        assert revision.read_range("params.yaml", 3, 5) == b"asets"
+        assert revision.read_json(f"{FOLDER}/note.json") == {"a": 1}
+        assert revision.params() == {"datasets": {"one": {"layout": "ffpp"}}}
+        assert revision.read_arrow(TABLE, tables.LEAKS, ["node", "test"]).to_pylist() == [{"node": "id0", "test": 2}]
+        pd.testing.assert_frame_equal(revision.read_table(TABLE, tables.LEAKS), pd.DataFrame(LEAKS), check_dtype=False)
+        with pytest.raises(FileNotThere, match=f"has no {FOLDER}/other.tar"):
+            revision.read_range(f"{FOLDER}/other.tar", 0, 1)
+
+
+@pytest.mark.parametrize("rev", [None, "v1", "v2"])
+def test_a_project_beside(shared: Path, rev: str | None) -> None:
+    check_contents(rev, shared)
+
+
+@pytest.mark.parametrize("rev", [None, "v1", "v2"])
+def test_a_clone_that_has_only_a_remote(clone: Path, rev: str | None) -> None:
+    check_contents(rev, clone)
+    assert not (clone / FOLDER).exists()
+
+
+@pytest.mark.parametrize("handler", ["plain", "ranges"])
+def test_a_web_server(shared: Path, clone: Path, handler: str) -> None:
+    shutil.copytree(shared.parent / "store", clone.parent / "web")
+    if handler == "plain":  # it knows nothing of ranges and sends the whole file
+        with serving(clone.parent / "web", http.server.SimpleHTTPRequestHandler) as url:
+            use_remote(clone, url)
+            check_contents("v1", clone)
+    else:
+        with counting(clone.parent / "web") as (url, _):
+            use_remote(clone, url)
+            check_contents("v1", clone)
+
+
+def test_only_the_range_is_fetched(shared: Path, clone: Path) -> None:
+    with counting(shared.parent / "store") as (url, sent):
+        use_remote(clone, url)
+        with open_revision("v1", str(clone)) as revision:
+            assert revision.has(TAR)
+            listing = sum(sent)
+            assert revision.read_range(TAR, 5000, 77) == CONTENT["v1"][5000:5077]
+            assert sum(sent) - listing == 77
+
+
+def test_another_project_by_its_url(shared: Path) -> None:
+    with open_revision(None, f"file://{shared}") as revision:
+        assert revision.name == f"its default branch of file://{shared}"
+        assert revision.commit == run(shared, "git", "rev-parse", "main").stdout.strip()
+        assert revision.read(TAR) == CONTENT["v2"]
+
+
+def test_commit_and_name(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shared)
+    with open_revision() as workspace, open_revision("v1") as first:
+        assert (workspace.name, workspace.commit) == ("the workspace", None)
+        assert first.name == "v1" and first.commit == run(shared, "git", "rev-parse", "v1").stdout.strip()
+
+
+def test_what_was_changed_in_the_workspace_counts(shared: Path, tmp_path: Path) -> None:
+    project = shutil.copytree(shared, tmp_path / "project", symlinks=True)
+    (project / TAR).chmod(0o644)
+    (project / TAR).write_bytes(b"changed by hand")
+    with open_revision(None, str(project)) as revision:
+        assert revision.read(TAR) == b"changed by hand"
+        assert revision.read_range(TAR, 8, 2) == b"by"
+    with open_revision("v2", str(project)) as revision:
+        assert revision.read_range(TAR, 0, 8) == CONTENT["v2"][:8]
+
+
+def test_what_is_unknown_is_named(shared: Path, tmp_path: Path) -> None:
+    for rev, repo, remote, message in (
+        ("v9", str(shared), None, "v9 of .* cannot be opened: unknown Git revision 'v9'"),
+        (None, str(tmp_path / "nowhere"), None, "nowhere cannot be opened: Failed to clone"),
+        ("v1", str(shared), "cloud", "has no remote 'cloud'; known: store"),
+    ):
+        with pytest.raises(UserError, match=message), open_revision(rev, repo, remote):
+            pass
+
+
+def test_data_that_was_never_pushed(clone: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    use_remote(clone, str(tmp_path / "empty"))
+    with open_revision("v1", str(clone)) as revision:
+        for ask in (revision.has, revision.read, revision.place, lambda path: revision.read_range(path, 0, 1)):
+            with pytest.raises(UserError, match=f"{TAR} of v1 .* neither in the cache nor on the remote.*dvc push"):
+                ask(TAR)
+        assert revision.params()["datasets"] == {"one": {"layout": "ffpp"}}
+
+
+def test_a_remote_that_lost_a_shard(shared: Path, clone: Path) -> None:
+    store = shutil.copytree(shared.parent / "store", clone.parent / "store")
+    use_remote(clone, str(store))
+    lost = next(path for path in store.rglob("*") if path.is_file() and path.read_bytes() == CONTENT["v1"])
+    lost.chmod(0o644)
+    lost.unlink()
+    with open_revision("v1", str(clone)) as revision:
+        assert revision.has(TAR) and revision.files(FOLDER) == ["leaks.parquet", "note.json"]
+        for ask in (revision.read, lambda path: revision.read_range(path, 0, 1)):
+            with pytest.raises(UserError, match=f"{TAR} of v1 .* neither in the cache nor on the remote"):
+                ask(TAR)
+
+
+def test_a_remote_that_is_gone(shared: Path, clone: Path) -> None:
+    with counting(shared.parent / "store") as (url, _):
+        use_remote(clone, url)
+    with open_revision("v1", str(clone)) as revision, pytest.raises(UserError, match="does not answer"):
+        revision.read(TAR)
+
+
+def test_files_that_are_not_what_they_should_be(shared: Path, tmp_path: Path) -> None:
+    project = shutil.copytree(shared, tmp_path / "project", symlinks=True)
+    (project / "params.yaml").write_text("[1, 2]")
+    (project / "note.json").write_text("{")
+    (project / "table.parquet").write_bytes(b"no table")
+    with open_revision(None, str(project)) as revision:
+        with pytest.raises(UserError, match=r"params.yaml at the workspace .* holds no mapping"):
+            revision.params()
+        with pytest.raises(UserError, match=r"note.json at the workspace .* is no JSON"):
+            revision.read_json("note.json")
+        with pytest.raises(UserError, match=r"table.parquet at the workspace .* is damaged"):
+            revision.read_arrow("table.parquet", tables.LEAKS)

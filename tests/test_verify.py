@@ -1,0 +1,414 @@
+"""`veriframe verify` on a project with real DVC: what DVC itself does not see."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import in_process
+from built_project import OWN
+from command import veriframe
+from pipeline import manifests, tables
+from pipeline.files import sha256_of_file
+from project import commit, fingerprint, lock, run
+from remote_servers import s3_server
+
+KEY = "synthetic_celeb_df"
+SHARDS = f"data/shard/{OWN}"
+SHARD = f"{SHARDS}/test/test-000001.tar"
+TABLE = f"{SHARDS}/samples.parquet"
+Found = list[tuple[str, str, str]]  # (place, problem, path)
+
+
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
+    """A folder with a clone of the built project, its own cache, and the remote `lab` it was pushed to."""
+    folder = tmp_path_factory.mktemp("pushed")
+    (folder / "lab").mkdir()
+    run(folder, "git", "clone", "--quiet", str(built), "project")
+    project = folder / "project"
+    shutil.copytree(built / ".dvc/cache", project / ".dvc/cache")
+    run(project, "git", "config", "user.name", "Tester")
+    run(project, "git", "config", "user.email", "tester@example.com")
+    run(project, "dvc", "checkout", "--quiet")
+    run(project, "dvc", "remote", "add", "lab", "../lab")
+    run(project, "dvc", "push", "--quiet", "--remote", "lab")
+    commit(project, "A remote")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, pushed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of it that a test may damage, in which the test works."""
+    shutil.copytree(pushed, tmp_path / "all", symlinks=True)
+    yield enter(tmp_path / "all/project", monkeypatch)
+    shutil.rmtree(tmp_path / "all")
+
+
+def enter(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(project / ".cache/dvc-site"))
+    return project
+
+
+def report(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    """Run `veriframe verify --json` and return its report; the exit code must fit it."""
+    code, out, complaints = veriframe(capsys, "verify", "--json", *arguments)
+    assert code in (0, 1), complaints
+    found: dict[str, Any] = json.loads(out)
+    assert code == (1 if found["findings"] else 0)
+    return found
+
+
+def findings(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Found, list[str]]:
+    """Return what `veriframe verify` finds: about files, sorted, and the keys of samples."""
+    found = report(capsys, *arguments)["findings"]
+    files = sorted((f["place"], f["problem"], f["path"]) for f in found if "sample" not in f)
+    return files, [f"{f['sample']}: {f['detail']}" for f in found if "sample" in f]
+
+
+def damaged_files(capsys: pytest.CaptureFixture[str], *arguments: str) -> Found:
+    """Return what `veriframe verify` finds about files, sorted."""
+    return findings(capsys, *arguments)[0]
+
+
+def flip(path: Path, at: int = 700) -> None:
+    """Flip a bit of a byte, and leave size, time, mode and inode: all that DVC looks at."""
+    before, mode = path.stat(), path.stat().st_mode
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+    path.chmod(mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def stored(store: Path, oid: str) -> Path:
+    """Return the path of an object in a cache or local remote."""
+    return store / "files/md5" / oid[:2] / oid[2:]
+
+
+def object_of(store: Path, file: Path) -> Path:
+    """Return the path of the object that holds what `file` holds."""
+    return stored(store, hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest())
+
+
+def listing_of(project: Path, stage: str) -> str:
+    """Return the name of the object that lists the files of a stage's folder."""
+    oid: str = lock(project)[stage]["outs"][0]["md5"]
+    return oid
+
+
+def swap_label(path: Path, schema: Any, order: list[str], row: int = 3) -> str:
+    """Swap one label in a table; return the key of that row, or its video where it has no key."""
+    table = tables.read(path, schema)
+    table.loc[row, "label"] = 1 - table.label[row]
+    tables.write(path, table, schema, order=order)
+    return str(table.loc[row, "key" if "key" in table else "video"])
+
+
+# --- nothing is wrong ------------------------------------------------------------------------------------------------
+
+
+def test_a_whole_project_is_read_to_the_last_byte_and_left_alone(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = ("data", "reports", ".dvc/cache", "../lab")
+    before = {folder: fingerprint(project / folder) for folder in kept}
+    found = report(capsys, "--remote", "lab")
+    assert {folder: fingerprint(project / folder) for folder in kept} == before
+    assert found["findings"] == [] and found["notes"] == []
+
+    recorded = sum(out["size"] for stage in lock(project).values() for out in stage["outs"])
+    assert found["places"]["workspace"]["bytes"] == recorded > 1e6
+    objects = [path for path in (project / "../lab/files").rglob("*") if path.is_file()]
+    for place in ("cache", "remote lab"):
+        assert found["places"][place] == {
+            "files": len(objects),
+            "bytes": sum(path.stat().st_size for path in objects),
+            "not_here": [],
+        }
+
+
+def test_what_was_never_pulled_is_no_problem(
+    tmp_path: Path, pushed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, "git", "clone", "--quiet", str(pushed / "project"), "project")
+    project = enter(tmp_path / "project", monkeypatch)
+    run(project, "dvc", "remote", "add", "--local", "lab", str(pushed / "lab"), "--force")
+    nothing = report(capsys)
+    assert nothing["findings"] == [] and SHARDS in nothing["places"]["workspace"]["not_here"]
+
+    run(project, "dvc", "pull", "--quiet", "--remote", "lab", SHARDS)
+    found = report(capsys)
+    assert found["findings"] == []
+    for place in ("workspace", "cache"):
+        absent = found["places"][place]["not_here"]
+        assert SHARDS not in absent and f"data/shard/{KEY}" in absent and f"data/split/{OWN}" in absent
+    assert found["places"]["workspace"]["files"] > len([path for path in Path(SHARDS).rglob("*") if path.is_file()])
+    flip(project / SHARD)
+    assert damaged_files(capsys) == [("workspace", "altered", SHARD)]
+
+
+# --- one damage each -------------------------------------------------------------------------------------------------
+
+
+def sees_nothing(project: Path, stage: str) -> bool:
+    return "up to date" in run(project, "dvc", "status", stage).stdout
+
+
+def test_a_flipped_byte_in_the_workspace(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sees_nothing(project, f"shard@{OWN}")  # and now DVC has a memory of this file
+    at = tables.read(project / TABLE, tables.SAMPLES).query("shard == 'test/test-000001.tar'").iloc[5]
+    flip(project / SHARD, int(at.offset) + 300)
+    assert sees_nothing(project, f"shard@{OWN}")
+    files, (sample,) = findings(capsys)
+    assert files == [("workspace", "altered", SHARD)] and sample.startswith(f"{at.key}: sha256 of its picture is")
+
+
+def test_a_flipped_byte_in_the_cache(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged = object_of(project / ".dvc/cache", project / SHARD)
+    assert damaged.stat().st_mode & 0o777 == 0o444
+    flip(damaged)
+    assert sees_nothing(project, f"shard@{OWN}")
+    (found,) = report(capsys, "--remote", "lab")["findings"]
+    assert (found["place"], found["problem"], found["path"]) == ("cache", "altered", SHARD)
+    assert found["object"] == str(damaged) and damaged.stat().st_mode & 0o777 == 0o444
+
+
+def test_a_flipped_byte_and_lost_shards_on_the_remote(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab, lost = project / "../lab", f"{SHARDS}/train/train-000001.tar"
+    flip(object_of(lab, project / SHARD))
+    object_of(lab, project / lost).unlink()
+    assert damaged_files(capsys) == []
+    assert damaged_files(capsys, "--remote", "lab") == [
+        ("remote lab", "altered", SHARD),
+        ("remote lab", "missing", lost),
+    ]
+
+
+def test_files_deleted_in_workspace_and_cache(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lost = f"{SHARDS}/val/val-000000.tar"
+    object_of(project / ".dvc/cache", project / lost).unlink()
+    (project / lost).unlink()
+    assert damaged_files(capsys) == [("cache", "missing", lost), ("workspace", "missing", lost)]
+
+
+def test_a_file_too_many(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / SHARDS / "train/train-000009.tar").write_bytes(b"more")
+    (project / SHARDS / "__pycache__").mkdir()
+    (project / SHARDS / "__pycache__/ignored.pyc").touch()  # .dvcignore names it
+    assert damaged_files(capsys) == [("workspace", "extra", f"{SHARDS}/train/train-000009.tar")]
+
+
+def test_a_swapped_label_in_a_table(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = swap_label(project / TABLE, tables.SAMPLES, ["shard", "offset"])
+    swap_label(project / f"data/split/{OWN}/videos.parquet", tables.ASSIGNMENTS, ["video"])
+    files, (sample,) = findings(capsys)
+    assert files == [("workspace", "altered", TABLE), ("workspace", "altered", f"data/split/{OWN}/videos.parquet")]
+    assert sample.startswith(f"{key}: label is ")
+
+
+def test_a_swapped_label_made_consistent_with_manifest_and_lock(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = swap_label(project / TABLE, tables.SAMPLES, ["shard", "offset"])
+    manifest = manifests.read(project / SHARDS / manifests.NAME)
+    manifests.write(project / SHARDS, {name: manifest[name] for name in ("dataset", "samples")}, in_process.run)
+    run(project, "dvc", "commit", "--force", "--quiet", f"shard@{OWN}")
+    commit(project, "Nothing to see here")
+    files, (sample,) = findings(capsys)
+    assert files == [] and sample.startswith(f"{key}: label is ")
+
+
+def test_a_manifest_that_git_does_not_know(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = "reports/metrics/data.json"
+    facts = json.loads((project / path).read_text())
+    facts[OWN]["manifest_sha256"] = "0" * 64
+    facts[KEY]["manifest_sha256"] = sha256_of_file(project / f"data/shard/{KEY}/manifest.json")
+    (project / path).write_text(json.dumps(facts))
+    altered = [("cache", f"{SHARDS}/manifest.json"), ("workspace", f"{SHARDS}/manifest.json"), ("workspace", path)]
+    found = report(capsys)
+    assert found["notes"] == [f"{path} is not as committed; manifests were compared with the file as it is here"]
+
+    commit(project, "Facts")
+    found = report(capsys)
+    assert sorted((f["place"], f["path"]) for f in found["findings"]) == altered and found["notes"] == []
+
+
+def test_a_manifest_that_does_not_fit_its_folder(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = project / SHARDS / manifests.NAME
+    manifest = json.loads(path.read_text())
+    files = manifest["files"]
+    files["test/test-000001.tar"]["sha256"] = "0" * 64
+    files["_info.json"]["bytes"] += 1
+    files["val/val-000009.tar"] = files.pop("val/val-000000.tar")
+    path.write_text(json.dumps(manifest))
+    assert damaged_files(capsys) == [("workspace", "altered", f"{SHARDS}/manifest.json")]  # not itself to be trusted
+
+    run(project, "dvc", "commit", "--force", "--quiet", f"shard@{OWN}")
+    assert damaged_files(capsys) == [
+        (place, problem, f"{SHARDS}/{name}")
+        for place in ("cache", "workspace")
+        for problem, name in (
+            ("altered", "_info.json"),
+            ("altered", "test/test-000001.tar"),
+            ("extra", "val/val-000000.tar"),
+            ("missing", "val/val-000009.tar"),
+        )
+    ]
+
+
+def test_a_damaged_listing_of_a_folder(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    oid = listing_of(project, f"shard@{OWN}")
+    damaged = stored(project / ".dvc/cache", oid)
+    flip(damaged, 40)
+    assert damaged_files(capsys) == [("cache", "altered", SHARDS)]  # the workspace proves what it should be
+
+    flip(project / SHARD)
+    assert damaged_files(capsys) == [("cache", "altered", SHARDS), ("workspace", "altered", SHARDS)]
+    assert damaged_files(capsys, "--remote", "lab") == [("cache", "altered", SHARDS), ("workspace", "altered", SHARD)]
+
+    stored(project / "../lab", oid).unlink()
+    damaged.unlink()
+    assert damaged_files(capsys) == [("workspace", "altered", SHARDS)]
+    flip(project / SHARD)
+    assert damaged_files(capsys, "--remote", "lab") == [
+        ("cache", "missing", SHARDS),
+        ("remote lab", "missing", SHARDS),
+    ]
+
+
+def test_a_folder_in_git_has_no_listing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = "reports/train/plots/metrics"
+    with next((project / folder).rglob("*.tsv")).open("a") as file:
+        file.write("9\t0.1\n")
+    assert damaged_files(capsys) == [("workspace", "altered", folder)]
+
+
+# --- other people's data ---------------------------------------------------------------------------------------------
+
+
+def test_imported_shards(
+    tmp_path: Path, pushed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "consumer").mkdir()
+    consumer = enter(tmp_path / "consumer", monkeypatch)
+    run(consumer, "git", "init", "--quiet")
+    run(consumer, "dvc", "init", "--quiet")
+    for path, to in ((SHARDS, "theirs"), (f"data/shard/{KEY}/test", "one_split")):
+        run(consumer, "dvc", "import", "--quiet", str(pushed / "project"), path, "--out", to)
+    (tmp_path / "own").mkdir()
+    run(consumer, "dvc", "remote", "add", "own", str(tmp_path / "own"))
+    found = report(capsys, "--remote", "own")  # what is imported is not pushed, and is no loss there
+    assert found["findings"] == [] and found["places"]["remote own"]["files"] == 0
+    assert found["places"]["workspace"]["files"] == 11 + 2
+
+    key = swap_label(consumer / "theirs/samples.parquet", tables.SAMPLES, ["shard", "offset"])
+    flip(consumer / "one_split/test-000000.tar")
+    files, (sample,) = findings(capsys)
+    assert files == [
+        ("workspace", "altered", "one_split/test-000000.tar"),
+        ("workspace", "altered", "theirs/samples.parquet"),
+    ]
+    assert sample.startswith(f"{key}: label is ")
+
+
+def test_an_s3_remote(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    split, lost = f"data/split/{OWN}/videos.parquet", f"{SHARDS}/train/train-000001.tar"
+    with s3_server() as (url, options):
+        run(project, "dvc", "remote", "add", "cloud", url)
+        for name, value in options.items():
+            run(project, "dvc", "remote", "modify", "--local", "cloud", name, value)
+        run(project, "dvc", "push", "--quiet", "--remote", "cloud", f"data/split/{OWN}", SHARDS)
+        assert not [
+            path for _, _, path in damaged_files(capsys, "--remote", "cloud") if path.startswith((SHARDS, split))
+        ]
+
+        cloud = S3FileSystem(
+            endpoint_url=options["endpointurl"], key=options["access_key_id"], secret=options["secret_access_key"]
+        )
+        cloud.rm_file(object_of(Path("veriframe/datasets"), project / lost).as_posix())
+        content = bytearray((project / split).read_bytes())
+        content[700] ^= 1
+        cloud.pipe_file(object_of(Path("veriframe/datasets"), project / split).as_posix(), bytes(content))
+        found = damaged_files(capsys, "--remote", "cloud")
+    assert [one for one in found if one[2] in (split, lost)] == [
+        ("remote cloud", "altered", split),
+        ("remote cloud", "missing", lost),
+    ]
+
+
+# --- nothing to verify -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("remote", "message"),
+    [
+        ("nobody", "--remote nobody: config file error: remote 'nobody' doesn't exist"),
+        ("gone", "--remote gone: there is no folder"),
+        ("versions", "--remote versions is version_aware or a worktree"),
+        ("deaf", "--remote deaf cannot be read: "),
+    ],
+)
+def test_a_remote_that_cannot_be_verified(
+    project: Path, capsys: pytest.CaptureFixture[str], remote: str, message: str
+) -> None:
+    with (project / ".dvc/config").open("a") as config:
+        config.write("""\
+['remote "gone"']
+    url = ../../gone
+['remote "versions"']
+    url = s3://bucket/path
+    version_aware = true
+['remote "deaf"']
+    url = http://127.0.0.1:9/nothing
+""")
+    code, out, complaint = veriframe(capsys, "verify", "--remote", remote)
+    assert (code, out) == (2, "") and complaint.startswith(f"error: {message}") and complaint.count("\n") == 1
+
+
+def test_an_empty_remote_is_one_finding(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(project / "../lab/files")
+    (found,) = report(capsys, "--remote", "lab")["findings"]
+    assert (found["place"], found["problem"], found["path"]) == ("remote lab", "missing", ".")
+
+
+def test_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, complaint = veriframe(capsys, "verify")
+    assert (code, out) == (2, "") and complaint.startswith("error: cannot verify: ") and complaint.count("\n") == 1
+
+
+def test_a_damaged_lock(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "dvc.lock").write_text("<<<<<<< HEAD\n")
+    code, out, complaint = veriframe(capsys, "verify")
+    assert (code, out) == (2, "") and complaint.startswith("error: cannot verify: ") and complaint.count("\n") == 1
+
+
+# --- what people read ------------------------------------------------------------------------------------------------
+
+
+def test_lines_for_people(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text, progress = veriframe(capsys, "verify")
+    assert code == 0 and text.endswith("everything here is as recorded\n")
+    assert "verify workspace: " in progress and "verify cache: " in progress
+
+    table = tables.read(project / TABLE, tables.SAMPLES)
+    tables.write(project / TABLE, table.assign(label=1 - table.label), tables.SAMPLES, order=["shard", "offset"])
+    shutil.rmtree(project / "data/train")
+    code, text, _ = veriframe(capsys, "verify")
+    lines = text.splitlines()
+    many = (table["shard"] == "test/test-000001.tar").sum()
+    assert code == 1 and many > 20
+    assert lines[0].startswith("altered  workspace  " + TABLE + ": MD5 ")
+    assert f"and {many - 20} more samples  workspace  {SHARD}" in lines
+    assert next(line for line in lines if line.startswith("workspace: ")).endswith("; not here: data/train")
+    assert lines[-1] == f"{1 + len(table)} problems found"
