@@ -80,7 +80,7 @@ class Revision:
         return self._place(path, ask_remote=True)
 
     def _place(self, path: str, *, ask_remote: bool) -> tuple[FileSystem, str]:
-        """Return the place of a file. A remote is asked whether it has it only on demand: a web server sends the file."""
+        """Return the place of a file. Not every remote can say cheaply whether it has it: a web server sends it all."""
         with self._explained(path):
             info = self.fs.info(path)
             direct = self.fs._from_key(self.fs._get_key_from_relative(path))

@@ -1,6 +1,7 @@
 """What the stage card reads of a built project, and no more: what dvc.yaml declares, in a folder of its own."""
 
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def card_project(built: Path, to: Path, key: str, changes: dict[str, Any] | None
         copy = shutil.copytree if (built / name).is_dir() else shutil.copyfile
         copy(built / name, to / name)
     shutil.copyfile(built / "params.yaml", to / "params.yaml")
-    change_params(to, {"card": KNOBS, **(changes or {})})
+    change_params(to, {"card": deepcopy(KNOBS), **(changes or {})})
     return to
 
 

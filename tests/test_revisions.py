@@ -1,11 +1,7 @@
 """Revisions of real DVC projects: from workspace, cache, and remotes of which only the bytes asked for are fetched."""
 
-import functools
 import http.server
 import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +11,7 @@ from pipeline import tables
 from pipeline.errors import UserError
 from pipeline.revisions import FileNotThere, open_revision
 from project import commit, run
+from range_server import counting, serving, use_remote
 
 FOLDER = "data/shard/one"
 TAR, TABLE = f"{FOLDER}/train/train-000000.tar", f"{FOLDER}/leaks.parquet"
@@ -56,52 +53,6 @@ def clone(shared: Path, tmp_path: Path) -> Path:
     """A clone of it with an empty cache and nothing checked out."""
     run(tmp_path, "git", "clone", "--quiet", str(shared), "clone")
     return tmp_path / "clone"
-
-
-class _Ranges(http.server.SimpleHTTPRequestHandler):
-    """Serves files, or the range asked for, and keeps count of the bytes of content."""
-
-    sent: list[int]
-
-    def do_GET(self) -> None:
-        content = Path(self.translate_path(self.path)).read_bytes()
-        asked = self.headers["Range"]
-        if asked:
-            first, last = asked.removeprefix("bytes=").split("-")
-            content = content[int(first) : int(last) + 1]
-        self.sent.append(len(content))
-        self.send_response(206 if asked else 200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def serving(folder: Path, handler: type[http.server.SimpleHTTPRequestHandler]) -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-@contextmanager
-def counting(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """Serve `folder` by ranges; yield the URL and the sizes of what was sent."""
-    handler = type("Counting", (_Ranges,), {"sent": []})
-    with serving(folder, handler) as url:
-        yield url, handler.sent
-
-
-def use_remote(project: Path, url: str) -> None:
-    run(project, "dvc", "remote", "add", "--local", "--force", "--default", "store", url)
 
 
 def check_contents(rev: str | None, repo: Path) -> None:

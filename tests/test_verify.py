@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.repo import Repo
 
 import in_process
 from built_project import OWN
@@ -16,12 +17,21 @@ from command import veriframe
 from pipeline import manifests, tables
 from pipeline.files import sha256_of_file
 from project import commit, fingerprint, lock, run
-from remote_servers import s3_server
+from remote_servers import http_server, s3_server
 
 KEY = "synthetic_celeb_df"
 SHARDS = f"data/shard/{OWN}"
 SHARD = f"{SHARDS}/test/test-000001.tar"
 TABLE = f"{SHARDS}/samples.parquet"
+UNFIT = """\
+['remote "gone"']
+    url = ../../gone
+['remote "versions"']
+    url = s3://bucket/path
+    version_aware = true
+['remote "deaf"']
+    url = http://127.0.0.1:9/nothing
+"""
 Found = list[tuple[str, str, str]]  # (place, problem, path)
 
 
@@ -38,7 +48,9 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
     run(project, "dvc", "checkout", "--quiet")
     run(project, "dvc", "remote", "add", "lab", "../lab")
     run(project, "dvc", "push", "--quiet", "--remote", "lab")
-    commit(project, "A remote")
+    with (project / ".dvc/config").open("a") as config:
+        config.write(UNFIT)
+    commit(project, "Remotes")
     return folder
 
 
@@ -97,7 +109,11 @@ def stored(store: Path, oid: str) -> Path:
 
 def object_of(store: Path, file: Path) -> Path:
     """Return the path of the object that holds what `file` holds."""
-    return stored(store, hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest())
+    return stored(store, md5_of(file))
+
+
+def md5_of(file: Path) -> str:
+    return hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def listing_of(project: Path, stage: str) -> str:
@@ -328,22 +344,28 @@ def test_an_s3_remote(project: Path, capsys: pytest.CaptureFixture[str]) -> None
         for name, value in options.items():
             run(project, "dvc", "remote", "modify", "--local", "cloud", name, value)
         run(project, "dvc", "push", "--quiet", "--remote", "cloud", f"data/split/{OWN}", SHARDS)
-        assert not [
-            path for _, _, path in damaged_files(capsys, "--remote", "cloud") if path.startswith((SHARDS, split))
-        ]
 
-        cloud = S3FileSystem(
-            endpoint_url=options["endpointurl"], key=options["access_key_id"], secret=options["secret_access_key"]
-        )
-        cloud.rm_file(object_of(Path("veriframe/datasets"), project / lost).as_posix())
-        content = bytearray((project / split).read_bytes())
-        content[700] ^= 1
-        cloud.pipe_file(object_of(Path("veriframe/datasets"), project / split).as_posix(), bytes(content))
+        with Repo(project) as repo:
+            store = repo.cloud.get_remote("cloud").odb
+            store.fs.remove(store.oid_to_path(md5_of(project / lost)))
+            another = b"another" + (project / SHARD).read_bytes()[7:]
+            store.fs.pipe_file(store.oid_to_path(md5_of(project / SHARD)), another)
         found = damaged_files(capsys, "--remote", "cloud")
-    assert [one for one in found if one[2] in (split, lost)] == [
-        ("remote cloud", "altered", split),
+    assert [one for one in found if one[2].startswith((SHARDS, split))] == [
+        ("remote cloud", "altered", SHARD),
         ("remote cloud", "missing", lost),
     ]
+    assert ("remote cloud", "missing", "data/train") in found  # it was not pushed
+
+
+def test_a_remote_behind_a_web_server(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab, lost = project / "../lab", f"{SHARDS}/train/train-000001.tar"
+    object_of(lab, project / lost).unlink()
+    flip(object_of(lab, project / SHARD))
+    with http_server(lab.resolve()) as (url, _):
+        run(project, "dvc", "remote", "add", "web", url)
+        found = damaged_files(capsys, "--remote", "web")
+    assert found == [("remote web", "altered", SHARD), ("remote web", "missing", lost)]
 
 
 # --- nothing to verify -----------------------------------------------------------------------------------------------
@@ -359,18 +381,9 @@ def test_an_s3_remote(project: Path, capsys: pytest.CaptureFixture[str]) -> None
     ],
 )
 def test_a_remote_that_cannot_be_verified(
-    project: Path, capsys: pytest.CaptureFixture[str], remote: str, message: str
+    pushed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], remote: str, message: str
 ) -> None:
-    with (project / ".dvc/config").open("a") as config:
-        config.write("""\
-['remote "gone"']
-    url = ../../gone
-['remote "versions"']
-    url = s3://bucket/path
-    version_aware = true
-['remote "deaf"']
-    url = http://127.0.0.1:9/nothing
-""")
+    enter(pushed / "project", monkeypatch)
     code, out, complaint = veriframe(capsys, "verify", "--remote", remote)
     assert (code, out) == (2, "") and complaint.startswith(f"error: {message}") and complaint.count("\n") == 1
 

@@ -207,22 +207,21 @@ def _contents(facts: Facts) -> str:
 
 def _making(facts: Facts) -> str:
     quotas = _table(
-        ["split", "class", "rule", "candidates", "quota", "decoded", "not usable", "kept"],
+        ["split", "class", "rule", "candidates", "quota", "decoded", "not usable", "not needed", "kept"],
         [
             [words.NAMES[row["split"]], row["class"], row["rule"].replace("_", " ")]
-            + [row[name] for name in ("candidates", "quota", "tried", "failed", "kept")]
+            + [row[name] for name in ("candidates", "quota", "tried", "failed", "surplus", "kept")]
             for row in facts.cells
         ],
     )
     steps = [words.splitting(facts), *words.selection(facts), *words.pictures(facts)]
-    return _paragraphs([words.collection(facts), *steps, quotas, words.tools(facts), words.checked(facts)])
+    return _paragraphs([words.collection(facts), _bullets([*steps, words.tools(facts)]), quotas, words.checked(facts)])
 
 
 def _left_out(facts: Facts) -> str:
-    blocks = [words.missing(facts)]
-    if facts.left_out:
-        blocks.append(f"No videos of the dataset, or not asked for: {words.reasons(facts.left_out)}.")
-    return _paragraphs(blocks)
+    others = f"Other entries of the index (no videos, missing files, not asked for): {words.reasons(facts.left_out)}."
+    codes = "Veriframe's docs/findings.md explains each reason."
+    return _paragraphs([words.missing(facts), *([others] if facts.left_out else []), codes])
 
 
 def _shared(facts: Facts) -> str:

@@ -43,7 +43,8 @@ _CELEB_PEOPLE = (
 )
 _CELEB_V1 = "github.com/yuezunli/celeb-deepfakeforensics, README.md"
 _FACE_FORENSICS = Stated(
-    "Given out to those who sign the FaceForensics Terms of Use. Videos may not be passed on.",
+    "Given out to those who sign the FaceForensics Terms of Use; the MIT licence of the owners' repository covers code "
+    "alone. Videos may not be passed on.",
     "github.com/ondyari/FaceForensics, README.md, for the first; the owners of DeeperForensics-1.0, who give the "
     "agreement as the reason why they pass none on, for the second. The terms themselves were not read",
 )
@@ -73,18 +74,18 @@ def _celeb(title: str) -> Source:
     )
 
 
-def _dfdc(title: str, citation: str) -> Source:
+def _dfdc(title: str, actors: str, citation: str) -> Source:
     return Source(
         title=title,
         homepage="https://ai.facebook.com/datasets/dfdc",
         citation=citation,
         terms=Stated(
-            "Given out by Meta (Facebook) to those who accept the dataset's terms. Take it that it may not be passed "
-            "on.",
-            UNCONFIRMED,
+            "Given out by Meta (Facebook) to those who agree to the dataset's licence. Take it that it may not be "
+            "passed on.",
+            f"deepfakedetectionchallenge.ai/faqs for the first. The licence was not read; the second is {UNCONFIRMED}",
         ),
         people=Stated(
-            "Paid actors, who agreed that their faces are used and changed for this dataset.",
+            f"{actors} who agreed that their faces are used and changed for this dataset.",
             f"the abstract of the paper ({citation.rsplit(' ', 1)[1]})",
         ),
         agreement=True,
@@ -163,9 +164,14 @@ SOURCES: dict[str, Source] = {
         ),
         agreement=True,
     ),
-    "dfdc": _dfdc("DFDC", "Dolhansky et al.: The DeepFake Detection Challenge (DFDC) Dataset. 2020. arXiv:2006.07397"),
+    "dfdc": _dfdc(
+        "DFDC",
+        "Paid actors",
+        "Dolhansky et al.: The DeepFake Detection Challenge (DFDC) Dataset. 2020. arXiv:2006.07397",
+    ),
     "dfdc_preview": _dfdc(
         "DFDC Preview",
+        "Actors",
         "Dolhansky et al.: The Deepfake Detection Challenge (DFDC) Preview Dataset. 2019. arXiv:1910.08854",
     ),
     "fakeavceleb": Source(

@@ -63,7 +63,7 @@ def describe(facts: Facts) -> str:
     blocks = [sentence(facts)]
     for key, dataset in facts["datasets"].items():
         if lines := _details(dataset):
-            blocks.append("\n".join([key, *lines]))
+            blocks.append("\n".join([printable(key), *lines]))
     return "\n\n".join(blocks)
 
 
@@ -90,8 +90,9 @@ def figures(dataset: Facts) -> Iterator[tuple[str, str]]:
         yield knob["name"], f"{shown(knob['before'])} -> {shown(knob['after'])}"
     cells_of_quotas: dict[str, list[str]] = {}
     for row in (dataset.get("quotas") or {}).get("changed", []):
-        change = f"{row['what']} {shown(row['before'])} -> {shown(row['after'])}"
-        cells_of_quotas.setdefault(f"{row['split']} {CLASSES[row['label']]}", []).append(change)
+        what = {"quota": "frames"}.get(row["what"], row["what"].replace("_", " "))
+        change = f"{what} {shown(row['before'])} -> {shown(row['after'])}"
+        cells_of_quotas.setdefault(f"quota of {row['split']} {CLASSES[row['label']]}", []).append(change)
     for cell, told in cells_of_quotas.items():
         yield cell, ", ".join(told)
     for what in ("removed", "added"):

@@ -5,7 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.comparing import describe
-from pipeline.comparing.facts import Facts
+from pipeline.comparing.facts import Facts, changes
 from pipeline.comparing.pictures import changed_pictures
 from pipeline.errors import UserError
 from pipeline.files import whole_or_absent
@@ -33,6 +33,7 @@ def write(path: Path, facts: Facts, before: Revision, after: Revision) -> None:
             "figures": list(describe.figures(dataset)),
             "lists": describe.listed(dataset, NAMED),
             "pictures": changed_pictures(key, dataset, before, after) if shown else {},
+            "changed": changes(dataset["samples"]) if dataset.get("samples") else {},
         }
         for number, (key, dataset) in enumerate(facts["datasets"].items())
     ]

@@ -40,8 +40,9 @@ def opened(fs: FileSystem, path: str) -> Iterator[BinaryIO]:
         from aiohttp import ClientError
 
         # Over HTTP fsspec calls every failure "not found"; what really happened is the cause.
-        if isinstance(error.__cause__, (ClientError, TimeoutError)):
-            raise error.__cause__ from None
+        cause = error.__cause__
+        if isinstance(cause, (ClientError, TimeoutError)) and getattr(cause, "status", None) not in (404, 410):
+            raise cause from None
         raise
 
 

@@ -1,0 +1,191 @@
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from built_project import OWN
+from carded_project import card_project
+from pipeline.cards import croissant, huggingface, words
+from pipeline.cards.facts import Facts, gather
+from pipeline.cards.licences import licence_of
+from pipeline.cards.sources import SOURCES, UNCONFIRMED, source_of
+from pipeline.datasets import layouts
+from pipeline.errors import UserError
+from pipeline.tables import SPLITS
+from small_project import inside
+
+LAYOUTS = sorted(layouts())
+
+
+@pytest.fixture(scope="module")
+def facts(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Facts:
+    project = card_project(built, tmp_path_factory.mktemp("facts"), OWN)
+    with inside(project):
+        return gather(OWN)
+
+
+# --- sources and licences --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_has_a_source(layout: str) -> None:
+    source = SOURCES[layout]
+    if layout not in ("image_folder", "manifest"):  # a form, and no dataset
+        assert source.title == layouts()[layout].title
+        assert source.homepage and source.homepage.startswith("https://") and source.citation
+    assert not source.rendered and source.license is None
+    for stated in (source.terms, source.people):
+        assert stated.text.endswith(".") and len(stated.basis) > 10 and not stated.basis.endswith(".")
+    assert SOURCES.keys() == layouts().keys()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_built_in_data_shows_nobody_whatever_its_layout(layout: str) -> None:
+    source = source_of(layout, built_in=True)
+    assert source.rendered and source.license == "Apache-2.0" and not source.agreement
+    assert "Nobody" in source.people.text and SOURCES[layout].title in source.title
+
+
+def test_of_an_unknown_layout_nothing_is_claimed() -> None:
+    source = source_of("brand_new", built_in=False)
+    assert source.title == "brand_new" and source.people.basis == source.terms.basis == UNCONFIRMED
+    assert not source.rendered and licence_of(None, source, "card.license").terms == source.terms.text
+
+
+PUBLIC = ["CC-BY-4.0", "apache-2.0", "MIT OR Apache-2.0", "https://creativecommons.org/licenses/by/4.0/"]
+
+
+@pytest.mark.parametrize("wanted", PUBLIC)
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if SOURCES[name].agreement])
+def test_no_public_licence_over_an_agreement(layout: str, wanted: str) -> None:
+    with pytest.raises(UserError, match=r"card\.license: .*cannot be given out"):
+        licence_of(wanted, SOURCES[layout], "card.license")
+
+
+@pytest.mark.parametrize(
+    "wanted", ["by leave of the owners", "LicenseRef-Agreement", "https://faces.example.org/terms", "proprietary"]
+)
+def test_terms_of_ones_own_are_no_public_licence(wanted: str) -> None:
+    licence = licence_of(wanted, SOURCES["ffpp"], "card.license")
+    assert licence.name == wanted and not licence.spdx
+
+
+def test_licences_are_named_as_spdx_does() -> None:
+    free = source_of("manifest", built_in=True)
+    assert licence_of(None, free, "").name == licence_of("apache-2.0", free, "").name == "Apache-2.0"
+    own = licence_of("cc-by-nc-4.0", SOURCES["manifest"], "")
+    assert (own.name, own.url, own.spdx) == ("CC-BY-NC-4.0", "https://spdx.org/licenses/CC-BY-NC-4.0.html", True)
+
+
+@pytest.mark.parametrize("built_in", [False, True])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_cards_of_every_source(facts: Facts, layout: str, built_in: bool) -> None:
+    source = source_of(layout, built_in=built_in)
+    known = dataclasses.replace(facts, source=source, licence=licence_of(None, source, ""))
+    text = huggingface.card(known)
+    assert source.people.text in text and source.terms.basis in text
+    assert ("extra_gated_prompt" in text) == (not built_in)
+    assert bool(croissant.metadata(known)["license"])
+    assert not re.search(r"\bNone\b|\bnan\b|  +\S|\.\.", text.split("---\n", 2)[2].partition("## Load it")[0])
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_singular_and_plural() -> None:
+    assert words.count(1, "video") == "1 video" and words.count(0, "video") == "0 videos"
+    assert words.count(1200, "identity") == "1,200 identities"
+    assert words.listed(["a"]) == "a" and words.listed(["a", "b", "c"]) == "a, b and c"
+
+
+def shortcut(facts: Facts, **figures: Any) -> str:
+    row = {"auroc": 0.7, "lower": 0.6, "upper": 0.8, "videos": 100, "groups": 40} | figures
+    return words.shortcut("container", dataclasses.replace(facts, shortcuts={"container": row}))
+
+
+def test_what_a_probe_means_follows_from_its_interval(facts: Facts) -> None:
+    assert "a fault of the dataset" in shortcut(facts)
+    assert "nothing is given away" in shortcut(facts, lower=0.45)
+    assert "no shortcut" in shortcut(facts, auroc=0.3, lower=0.2, upper=0.4)
+    nothing = shortcut(facts, auroc=None, lower=None, upper=None, videos=1, groups=1)
+    assert "no figure" in nothing and "1 video in 1 provenance group;" in nothing
+    assert "rough guess" in shortcut(facts, groups=29) and "rough guess" not in shortcut(facts, groups=30)
+
+
+def test_ties_that_nobody_could_know_are_not_called_absent(facts: Facts) -> None:
+    row = {"kind": "person", "known": 0, "usable": 9, "test_to_train": 0, "test_to_val": 0, "val_to_train": 0}
+    assert "not known" in words.leak(row, facts)
+    assert words.leak(row | {"known": 9}, facts) == "No video shares a person with one of another split."
+    assert "stated for 4 of 9 videos" in words.leak(row | {"known": 4}, facts)
+    tied = words.leak(row | {"known": 9, "test_to_train": 3, "val_to_train": 1}, facts)
+    assert tied == "Videos that share a person: 3 of test with train and 1 of validation with train."
+
+
+def test_ties_to_other_datasets_are_told(facts: Facts) -> None:
+    known = dataclasses.replace(facts, across=[{"learned": "celeb", "kind": "recording", "shared": 2}])
+    assert "Test shares 2 recordings with train or validation of celeb" in huggingface.card(known)
+
+
+def test_what_was_not_asked_for_is_told(facts: Facts) -> None:
+    entry = facts.entry.model_copy(
+        update={"subset": 0.02, "methods": ["FaceSwap", "Face2Face"], "compression": ["c23"]}
+    )
+    text = huggingface.card(dataclasses.replace(facts, entry=entry))
+    assert "Only 2 % of the provenance groups" in text and "only FaceSwap and Face2Face" in text and "only c23" in text
+
+
+def test_how_frames_were_chosen_is_told(facts: Facts) -> None:
+    evenly = facts.sample.model_copy(update={"every": None, "count": 32})
+    whole = facts.extract.model_copy(update={"faces": "none"})
+    paired = facts.reduce.model_copy(update={"paired": True})
+    text = huggingface.card(dataclasses.replace(facts, sample=evenly, extract=whole, reduce=paired))
+    assert "32 frames of each video, evenly spaced" in text and "the same moments" in text
+    assert "the whole frame" in text and "Faces were searched" not in text and "landmarks" not in text
+    all_of_them = facts.sample.model_copy(update={"every": 1})
+    assert "Candidates are all frames" in words.selection(dataclasses.replace(facts, sample=all_of_them))[0]
+
+
+# --- forms -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 10**9 - 1))
+def test_size_categories_hold_the_number(samples: int) -> None:
+    bounds = [
+        int(float(number) * 10 ** {"": 0, "K": 3, "M": 6, "B": 9}[unit])
+        for number, unit in re.findall(r"(\d+)([KMB]?)", huggingface.size_category(samples))
+    ]
+    assert (bounds[0] if len(bounds) > 1 else 0) <= samples < bounds[-1]
+
+
+def test_empty_shards_are_not_named_to_loaders(facts: Facts) -> None:
+    train, val, test = facts.splits
+    full = {"split": "train", "path": "train/*.tar"}
+    splits = [
+        train,
+        {**val, "filled": [], "samples": 0},
+        {**test, "filled": test["tars"][1:]},
+    ]
+    matter = huggingface.front_matter(dataclasses.replace(facts, splits=splits))
+    named = matter["configs"][0]["data_files"]
+    assert named == [full, {"split": "test", "path": test["tars"][1:]}]
+    assert [row["name"] for row in matter["dataset_info"]["splits"]] == ["train", "test"]
+    assert test["tars"][1:] == ["test/test-000001.tar"] and [row["split"] for row in facts.splits] == list(SPLITS)
+
+
+def test_a_method_with_odd_signs_stays_in_its_cell(facts: Facts) -> None:
+    odd = {"method": "a|b`<i>\nc", "class": "fake", "train": 1, "val": 0, "test": 0}
+    text = huggingface.card(dataclasses.replace(facts, methods=[odd]))
+    assert "| `a\\|b'<i> c` | fake | 1 | 0 | 0 |" in text
+
+
+def test_in_a_folder_files_lie_beside_the_document(facts: Facts) -> None:
+    here = croissant.metadata(facts)
+    moved = croissant.for_folder(here)
+    urls = [item["contentUrl"] for item in moved["distribution"] if "contentUrl" in item]
+    assert urls == sorted(facts.files) and "train/train-000000.tar" in urls
+    assert all(item["contentUrl"].startswith("../../") for item in here["distribution"] if "contentUrl" in item)
+    assert {**moved, "distribution": []} == {**here, "distribution": []}
