@@ -42,7 +42,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, built: Path, storage: Pa
     pipeline.setdefault("artifacts", {})[ARTIFACT] = entry
     yaml.dump(pipeline, project / "dvc.yaml")
     add_remote(project, (str(storage), {}))
-    run(project, "dvc", "push")
+    run(project, "dvc", "push", "shard")
     publish(project, "v1.0.0")
     change_params(project, {"shard.by_dataset": {KEY: {"jpeg_quality": 80}}})
     run(project, "dvc", "repro", "--single-item", f"shard@{KEY}")

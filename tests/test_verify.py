@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from dvc.repo import Repo
 
@@ -16,6 +17,8 @@ from built_project import OWN
 from command import veriframe
 from pipeline import manifests, tables
 from pipeline.files import sha256_of_file
+from pipeline.tars import write_tar
+from pipeline.verification.samples import compare
 from project import commit, fingerprint, lock, run
 from remote_servers import http_server, s3_server
 
@@ -40,7 +43,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
     """A folder with a clone of the built project, its own cache, and the remote `lab` it was pushed to."""
     folder = tmp_path_factory.mktemp("pushed")
     (folder / "lab").mkdir()
-    run(folder, "git", "clone", "--quiet", str(built), "project")
+    run(folder, "git", "clone", "--quiet", "--depth", "1", f"file://{built}", "project")
     project = folder / "project"
     shutil.copytree(built / ".dvc/cache", project / ".dvc/cache")
     run(project, "git", "config", "user.name", "Tester")
@@ -57,9 +60,14 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
 @pytest.fixture
 def project(tmp_path: Path, pushed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of it that a test may damage, in which the test works."""
-    shutil.copytree(pushed, tmp_path / "all", symlinks=True)
+    shutil.copytree(pushed, tmp_path / "all", symlinks=True, copy_function=copy_or_link)
     yield enter(tmp_path / "all/project", monkeypatch)
     shutil.rmtree(tmp_path / "all")
+
+
+def copy_or_link(source: str, to: str) -> None:
+    """Copy a file; an object of cache or remote, which nobody writes to but `flip`, by a hard link."""
+    (os.link if "/files/md5/" in source else shutil.copy2)(source, to)
 
 
 def enter(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -90,15 +98,14 @@ def damaged_files(capsys: pytest.CaptureFixture[str], *arguments: str) -> Found:
 
 
 def flip(path: Path, at: int = 700) -> None:
-    """Flip a bit of a byte, and leave size, time, mode and inode: all that DVC looks at."""
-    before, mode = path.stat(), path.stat().st_mode
-    path.chmod(0o644)
-    with path.open("r+b") as file:
-        file.seek(at)
-        byte = file.read(1)[0]
-        file.seek(at)
-        file.write(bytes([byte ^ 1]))
-    path.chmod(mode)
+    """Flip a bit of a byte and leave size, time, mode and, in the workspace, inode: all that DVC looks at."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    if before.st_nlink > 1:
+        path.unlink()
+    path.write_bytes(content)
+    path.chmod(before.st_mode)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
@@ -156,7 +163,7 @@ def test_a_whole_project_is_read_to_the_last_byte_and_left_alone(
 def test_what_was_never_pulled_is_no_problem(
     tmp_path: Path, pushed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(tmp_path, "git", "clone", "--quiet", str(pushed / "project"), "project")
+    run(tmp_path, "git", "clone", "--quiet", "--depth", "1", f"file://{pushed}/project", "project")
     project = enter(tmp_path / "project", monkeypatch)
     run(project, "dvc", "remote", "add", "--local", "lab", str(pushed / "lab"), "--force")
     nothing = report(capsys)
@@ -193,7 +200,6 @@ def test_a_flipped_byte_in_the_cache(project: Path, capsys: pytest.CaptureFixtur
     damaged = object_of(project / ".dvc/cache", project / SHARD)
     assert damaged.stat().st_mode & 0o777 == 0o444
     flip(damaged)
-    assert sees_nothing(project, f"shard@{OWN}")
     (found,) = report(capsys, "--remote", "lab")["findings"]
     assert (found["place"], found["problem"], found["path"]) == ("cache", "altered", SHARD)
     assert found["object"] == str(damaged) and damaged.stat().st_mode & 0o777 == 0o444
@@ -307,6 +313,67 @@ def test_a_folder_in_git_has_no_listing(project: Path, capsys: pytest.CaptureFix
     with next((project / folder).rglob("*.tsv")).open("a") as file:
         file.write("9\t0.1\n")
     assert damaged_files(capsys) == [("workspace", "altered", folder)]
+
+
+def test_files_that_cannot_be_read(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cut = f"{SHARDS}/test/test-000000.tar"
+    (project / SHARD).unlink()
+    (project / SHARD).mkdir()
+    (project / cut).write_bytes((project / cut).read_bytes()[:900])
+    (project / f"data/shard/{KEY}/samples.parquet").write_bytes(b"no table")
+    files, _ = findings(capsys)
+    assert files == [
+        ("workspace", "altered", cut),
+        ("workspace", "altered", f"data/shard/{KEY}/samples.parquet"),
+        ("workspace", "unreadable", cut),
+        ("workspace", "unreadable", SHARD),
+        ("workspace", "unreadable", f"data/shard/{KEY}/samples.parquet"),
+    ]
+
+
+# --- one shard against its rows --------------------------------------------------------------------------------------
+
+PICTURES = {name: name.encode() * 100 for name in "abcd"}
+
+
+def shard_of(folder: Path, descriptions: dict[str, Any]) -> tuple[str, Path, pa.Table]:
+    """Write a shard of PICTURES, described by what their rows say and `descriptions`; return a job for `compare`."""
+    facts = {"dataset": "d", "split": "test", "method": "real", "group": "g", "label": 0, "frame": 3, "time_s": None}
+    members = []
+    for name, picture in PICTURES.items():
+        description = facts | {"video": f"d/{name}"} | descriptions.get(name, {})
+        members += [(f"{name}.jpg", picture), (f"{name}.json", json.dumps(description).encode())]
+    offsets = write_tar(folder / "a.tar", members)[::2]
+    rows = [
+        facts
+        | {"key": name, "video": f"d/{name}", "shard": "a.tar", "offset": offset, "bytes": len(picture)}
+        | {"sha256": hashlib.sha256(picture).hexdigest()}
+        for (name, picture), offset in zip(PICTURES.items(), offsets, strict=True)
+    ]
+    return "a.tar", folder / "a.tar", pa.Table.from_pylist(rows, schema=tables.SAMPLES)
+
+
+def test_a_shard_that_fits(tmp_path: Path) -> None:
+    assert compare(shard_of(tmp_path, {"a": {"pts": 12, "box": [1, 2, 3, 4]}})) == []
+
+
+@pytest.mark.parametrize("name", ["dataset", "video", "split", "method", "group", "label", "frame", "time_s"])
+def test_every_fact_of_a_sample_is_compared(tmp_path: Path, name: str) -> None:
+    ((key, problem, what),) = compare(shard_of(tmp_path, {"c": {name: 7}}))
+    assert (key, problem) == ("c", "altered") and what.startswith(f"{name} is ") and what.endswith(", 7 in c.json")
+
+
+def test_rows_and_members_without_each_other(tmp_path: Path) -> None:
+    name, path, rows = shard_of(tmp_path, {})
+    twice = pa.concat_tables([rows.slice(1), rows.slice(3)])
+    assert [(key, problem) for key, problem, _ in compare((name, path, twice))] == [
+        ("d", "extra"),
+        ("a", "extra"),
+        ("a", "extra"),
+    ]
+    write_tar(path, [("a.jpg", PICTURES["a"]), ("a.json", b"[]"), ("b.jpg", b"b")])
+    found = [(key, problem) for key, problem, _ in compare((name, path, rows.slice(0, 2)))]
+    assert found == [("a", "altered"), ("b", "altered"), ("b", "altered"), ("b", "altered"), ("b", "missing")]
 
 
 # --- other people's data ---------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Read a table at two revisions and match its rows. They stay in Arrow: no Python object is made per row."""
+"""Read a table at two revisions and match its rows. They stay in Arrow: no Python object per row."""
 
 from typing import Any, NamedTuple
 
@@ -21,25 +21,43 @@ def read_both(
 
 
 class Matched(NamedTuple):
-    """Rows of two tables: those of one alone, and those of both, in the same order."""
+    """Two tables, and which rows of them belong together."""
 
-    removed: pa.Table  # rows of `before` alone
-    added: pa.Table  # rows of `after` alone
-    before: pa.Table  # rows of both, as they were
-    after: pa.Table  # rows of both, as they are
+    was: pa.Table
+    now: pa.Table
+    was_rows: pa.Array  # row numbers of what both have
+    now_rows: pa.Array  # the same rows there
+    removed: pa.Table  # rows that `was` alone has
+    added: pa.Table  # rows that `now` alone has
 
-    def where(self, differs: pa.ChunkedArray) -> "Matched":
-        """Return this with only those rows of both for which the mask `differs` holds."""
-        return self._replace(before=self.before.filter(differs), after=self.after.filter(differs))
+    @property
+    def before(self) -> pa.Table:
+        """What both have, as it was."""
+        return self.was.take(self.was_rows)
+
+    @property
+    def after(self) -> pa.Table:
+        """What both have, as it is."""
+        return self.now.take(self.now_rows)
+
+    def where(self, chosen: Any) -> "Matched":
+        """Return this with only those rows of both for which the mask `chosen` holds."""
+        return self._replace(was_rows=self.was_rows.filter(chosen), now_rows=self.now_rows.filter(chosen))
 
 
 def match(before: pa.Table, after: pa.Table, on: str) -> Matched:
     """Match the rows of two tables by the column `on`, which holds no value twice. Rows keep the order of `after`."""
-    places = pc.index_in(column(after, on), value_set=column(before, on))
+    places = pc.index_in(column(after, on), value_set=column(before, on)).combine_chunks()
     there = pc.is_valid(places)
     gone = pc.invert(pc.is_in(column(before, on), value_set=column(after, on)))
-    kept = places.drop_null()
-    return Matched(before.filter(gone), after.filter(pc.invert(there)), before.take(kept), after.filter(there))
+    return Matched(
+        was=before,
+        now=after,
+        was_rows=places.drop_null(),
+        now_rows=pc.indices_nonzero(there),
+        removed=before.filter(gone),
+        added=after.filter(pc.invert(there)),
+    )
 
 
 def look_up(keys: pa.ChunkedArray, table: pa.Table, on: str) -> pa.Table:
@@ -53,14 +71,17 @@ def column(table: pa.Table, name: str) -> pa.ChunkedArray:
     return values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
 
 
-def differs(matched: Matched, *names: str) -> pa.ChunkedArray:
-    """Return a mask of the rows of both in which any of the columns `names` changed; empty is a value of its own."""
-    masks = [_unequal(column(matched.before, name), column(matched.after, name)) for name in names]
-    mask = masks[0]
-    for other in masks[1:]:
-        mask = pc.or_(mask, other)
+def differs(matched: Matched, *names: str) -> Any:
+    """Return a mask of what both have: in which rows any of the columns `names` changed. Empty is a value of its own."""
+    mask = _unequal(matched, names[0])
+    for name in names[1:]:
+        mask = pc.or_(mask, _unequal(matched, name))
     return mask
 
 
-def _unequal(before: pa.ChunkedArray, after: pa.ChunkedArray) -> Any:
-    return pc.or_(pc.fill_null(pc.not_equal(before, after), False), pc.xor(pc.is_null(before), pc.is_null(after)))
+def _unequal(matched: Matched, name: str) -> Any:
+    # Column by column: millions of rows of all columns, brought into one order, would double the memory.
+    before = column(matched.was, name).take(matched.was_rows)
+    after = column(matched.now, name).take(matched.now_rows)
+    unequal = pc.or_(pc.fill_null(pc.not_equal(before, after), False), pc.xor(pc.is_null(before), pc.is_null(after)))
+    return unequal.combine_chunks()
