@@ -47,6 +47,7 @@ def main() -> None:
         for name, count, side in (("224", PICTURES, SIDE), ("448", LARGE_PICTURES, LARGE_SIDE)):
             if not (folder / name / "shards" / manifests.NAME).exists():
                 write_pictures(folder / name, count, side)
+        torch.set_num_threads(1)  # as in workers: on many threads the small copies of the rivals only take longer
         compare_pixels(folder / "224")
         claims = {}
         print(f"{'samples/s':12}{'ours':>8}{'ImageFolder':>14}{'webdataset':>12}{'ratios':>14}", flush=True)
@@ -196,8 +197,10 @@ def judge_memory(folder: Path) -> dict[str, bool]:
             pass
         megabytes.append(memory_mb())
     print("memory after each epoch, MB:", *(f"{value:.0f}" for value in megabytes))
-    growth = megabytes[-1] / megabytes[1]
-    return {f"memory after epoch {EPOCHS} is {growth:.2f} of that after epoch 2 (at most {GROWTH})": growth <= GROWTH}
+    growth = statistics.median(megabytes[-3:]) / statistics.median(megabytes[1:4])
+    return {
+        f"memory of the last three epochs {growth:.2f} of that of epochs 2 to 4 (at most {GROWTH})": growth <= GROWTH
+    }
 
 
 def memory_mb() -> float:

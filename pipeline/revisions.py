@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from dvc.api import DVCFileSystem
 from dvc.fs import LocalFileSystem
+from dvc.repo import Repo
 from dvc.repo.open_repo import clean_repos
 from dvc_data.index.index import DataIndexDirError
 from dvc_objects.fs.base import FileSystem
@@ -49,7 +50,7 @@ class Revision:
         """
         try:
             with self._explained(path):
-                self.fs.info(path)
+                self.fs.info(_from_root(path))
         except FileNotThere:
             return False
         return True
@@ -57,12 +58,12 @@ class Revision:
     def files(self, folder: str) -> list[str]:
         """Return the names of the files directly in `folder`, sorted."""
         with self._explained(folder):
-            entries = self.fs.ls(folder, detail=True)
+            entries = self.fs.ls(_from_root(folder), detail=True)
         return sorted(Path(entry["name"]).name for entry in entries if entry["type"] == "file")
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes."""
-        with self._explained(path), self.fs.open(path) as file:
+        with self._explained(path), self.fs.open(_from_root(path)) as file:
             return bytes(file.read())
 
     def read_range(self, path: str, offset: int, size: int) -> bytes:
@@ -82,18 +83,18 @@ class Revision:
     def _place(self, path: str, *, ask_remote: bool) -> tuple[FileSystem, str]:
         """Return the place of a file. Not every remote can say cheaply whether it has it: a web server sends it all."""
         with self._explained(path):
-            info = self.fs.info(path)
-            direct = self.fs._from_key(self.fs._get_key_from_relative(path))
+            info = self.fs.info(_from_root(path))
+            direct = self.fs._from_key(self.fs._get_key_from_relative(_from_root(path)))
             # The workspace before the cache: somebody may have changed it since the last run.
             if "dvc_info" not in info or self.fs.repo.fs.exists(direct):
                 return self.fs.repo.fs, direct
             data = self.fs._datafss[()].fs
-            entry = data.info("/" + path)["entry"]
+            entry = data.info(_from_root(path))["entry"]
             storage = data.index.storage_map[entry.key]
             if not ask_remote and storage.remote and not storage.cache.exists(entry):
                 remote, place = storage.remote.get(entry)
                 return remote, str(place)
-            found = data._get_fs_path("/" + path)
+            found = data._get_fs_path(_from_root(path))
             return found.fs, found.fs_path
 
     def read_json(self, path: str) -> Any:
@@ -133,7 +134,7 @@ class Revision:
         except UserError:
             raise
         except FileNotFoundError as error:
-            if self.fs.exists(path):
+            if self.fs.exists(_from_root(path)):
                 raise UserError(f"{path} of {self.name} {_OUT_OF_REACH}") from error
             raise FileNotThere(f"{self.name} has no {path}") from error
         except DataIndexDirError as error:
@@ -156,6 +157,8 @@ def open_revision(rev: str | None = None, repo: str | None = None, remote: str |
     """
     called = " of ".join(filter(None, [rev, repo])) or "this project"
     try:
+        if repo is None:
+            Repo.find_root()  # else DVC takes the current folder for a repository to clone
         fs = DVCFileSystem(repo=repo, rev=rev, remote=remote)
         known = fs.repo.config["remote"]  # opened here, so that an unknown repository or revision is told here
     except Exception as error:  # of DVC, of Git, of the network
@@ -167,6 +170,11 @@ def open_revision(rev: str | None = None, repo: str | None = None, remote: str |
         yield Revision(fs, name if repo is None else f"{name} of {repo}")
     finally:
         fs.close()
+
+
+def _from_root(path: str) -> str:
+    """Return the path as DVC's file system takes it whatever folder of the project is the current one."""
+    return "/" + path
 
 
 def _first_line(error: BaseException) -> str:

@@ -48,18 +48,17 @@ def open_stream(
     Raises UserError when there is no such project, revision, folder or split, or a shard cannot be found; and while
     reading when a shard is not as long as the dataset's manifest says.
     """
-    mixed = {"bufsize": shuffle, "initial": shuffle, "seed": seed}
-    stages = [
-        _shards(folder, split, repo, rev, remote),
-        *([wds.detshuffle(bufsize=10**6, initial=10**6, seed=seed)] if shuffle else []),
+    shards = _shards(folder, split, repo, rev, remote)
+    return Stream(
+        [shards],  # in a list: webdataset takes a bare one for a list of stages
+        wds.detshuffle(len(shards), len(shards), seed) if shuffle else None,
         wds.split_by_node,
         wds.split_by_worker,
         _opened,
         tar_file_expander,
         group_by_keys,
-        *([wds.detshuffle(**mixed)] if shuffle else []),
-    ]
-    return Stream(stages)
+        wds.detshuffle(shuffle, shuffle, seed) if shuffle else None,
+    )
 
 
 def shard_urls(
@@ -73,19 +72,16 @@ def shard_urls(
 
 
 def _shards(folder: str, split: str, repo: str | None, rev: str | None, remote: str | None) -> list[Shard]:
-    """Return the shards of a split that hold samples, in order."""
+    """Return the shards of a split, in order."""
     folder = folder.rstrip("/")
     with open_revision(rev, repo, remote) as revision:
-        splits = revision.read_json(f"{folder}/_info.json")["splits"]
-        if split not in splits:
-            raise UserError(f"{folder} at {revision.name} has no split {split!r}; known: {', '.join(splits)}")
-        manifest = manifests.parse(revision.read(f"{folder}/{manifests.NAME}"), f"{folder}/{manifests.NAME}")
-        filled = zip(splits[split]["filenames"], splits[split]["shard_lengths"], strict=True)
-        return [
-            _placed(revision, f"{folder}/{name}") | {"bytes": manifest["files"][name]["bytes"]}
-            for name, samples in filled
-            if samples
-        ]
+        manifest = f"{folder}/{manifests.NAME}"
+        files = manifests.parse(revision.read(manifest), f"{manifest} at {revision.name}")["files"]
+        names = [name for name in sorted(files) if name.startswith(f"{split}/")]
+        if not names:
+            known = ", ".join(sorted({name.split("/")[0] for name in files if "/" in name}))
+            raise UserError(f"{folder} at {revision.name} has no split {split!r}; known: {known}")
+        return [_placed(revision, f"{folder}/{name}") | {"bytes": files[name]["bytes"]} for name in names]
 
 
 def _placed(revision: Revision, path: str) -> Shard:

@@ -3,7 +3,6 @@ each step lost. `python -m stages.audit`."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from pydantic import Field
@@ -40,6 +39,8 @@ def main() -> None:
             "videos": {"usable": len(usable), "rejected": len(assignments) - len(usable)},
             "frames": _frames(tables.read(folder["extract"][key] / "quotas.parquet", tables.FILLED)),
             "shards": _shards(folder["shard"][key]),
+            # The manifest names every byte of the shards: with it in Git, a commit does.
+            "manifest_sha256": sha256_of_file(folder["shard"][key] / manifests.NAME),
             "leaks": {kind: provenance.tied_counts(ties, kind) for kind in provenance.LINKS},
             **{row["probe"]: _figures(row) for row in rows if row["feature"] == "all"},
         }
@@ -86,16 +87,16 @@ def _frames(filled: pd.DataFrame) -> dict[str, int]:
     return counts | {"failed": int(filled.failed.sum())}
 
 
-def _shards(folder: Path) -> dict[str, Any]:
-    """Shards, samples and megabytes of each split, and the SHA-256 of the manifest, which names every byte of them."""
+def _shards(folder: Path) -> dict[str, dict[str, float]]:
+    """Shards, samples and megabytes of each split."""
     manifest = manifests.read(folder / manifests.NAME)
     samples = tables.read(folder / "samples.parquet", tables.SAMPLES, ["split"])
-    found: dict[str, Any] = {}
+    found: dict[str, dict[str, float]] = {}
     for split in tables.SPLITS:
         sizes = [facts["bytes"] for name, facts in manifest["files"].items() if name.startswith(f"{split}/")]
         count = int((samples.split == split).sum())
         found[split] = {"shards": len(sizes), "samples": count, "megabytes": round(sum(sizes) / 1e6, 3)}
-    return found | {"manifest_sha256": sha256_of_file(folder / manifests.NAME)}
+    return found
 
 
 def _tied_datasets(videos: pd.DataFrame, across: pd.DataFrame) -> dict[str, int]:

@@ -1,16 +1,22 @@
 """What `veriframe diff` finds, held against plain versions of it, and how it is told."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import tables
+from fabricated_videos import KEY
+from pipeline import manifests, tables
 from pipeline.comparing import describe, facts, page, pictures, samples, videos
 from pipeline.comparing.matching import match
+from pipeline.revisions import Revision
 
 
 def _videos(rows: list[dict[str, Any]]) -> pa.Table:
@@ -144,3 +150,102 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     text = (tmp_path / "page.html").read_text()
     assert "<img" not in text and "&lt;img src=x" in text
     assert "\x1b" not in describe.describe(document)
+
+
+# --- every kind of change, one at a time -----------------------------------------------------------------------------
+
+
+class Folder:
+    """A project's folder in the place of a revision."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.root, self.name, self.commit = root, name, None
+
+    def has(self, path: str) -> bool:
+        return (self.root / path).exists()
+
+    def read(self, path: str) -> bytes:
+        return (self.root / path).read_bytes()
+
+    def read_arrow(self, path: str, schema: pa.Schema, columns: list[str]) -> pa.Table:
+        return tables.read_arrow(self.root / path, schema, columns)
+
+    def params(self) -> dict[str, Any]:
+        return {"datasets": {KEY: {}}}
+
+
+def compared(one: Path, other: Path) -> dict[str, Any]:
+    sides = (cast(Revision, Folder(root, name)) for root, name in ((one, "one"), (other, "other")))
+    return facts.compare(*sides)
+
+
+def change(project: Path, path: str, column: str, where: str, value: Any) -> str:
+    """Set a column of the first row of a table for which the query `where` holds; return the row's video."""
+    file = project / "data" / path.format(KEY)
+    schema = pq.read_schema(file)
+    rows = pd.read_parquet(file, dtype_backend="pyarrow").astype({column: object})
+    row = rows.query(where).index[0]
+    rows.loc[row, column] = value
+    pq.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False), file)
+    return str(rows.loc[row].get("video"))
+
+
+INDEX, SPLIT = "index/{}/videos.parquet", "split/{}/videos.parquet"
+FRAMES, SAMPLES = "extract/{}/frames.parquet", "shard/{}/samples.parquet"
+FACTS = [name for name in videos.DESCRIPTION if name != "frames"]
+
+
+@pytest.mark.parametrize(
+    ("path", "column", "where", "value", "part", "kind"),
+    [
+        (INDEX, "label", "label == 0 and status == 'ok'", 1, "videos", "relabelled"),
+        (INDEX, "sha256", "status == 'ok'", "0" * 64, "videos", "replaced"),
+        (INDEX, "frames", "status == 'ok'", 9, "videos", "described"),
+        *((INDEX, fact, "status == 'ok'", "other", "videos", "described") for fact in FACTS),
+        (SPLIT, "split", "split == 'train' and status == 'ok'", "val", "videos", "resplit"),
+        (SPLIT, "group", "status == 'ok'", "other", "videos", "regrouped"),
+        (SPLIT, "status", "status == 'ok'", "rejected", "videos", "rejected"),
+        (SPLIT, "status", "status == 'rejected' and reason == 'truncated'", "ok", "videos", "accepted"),
+        (SPLIT, "reason", "reason == 'truncated'", "unreadable", "videos", "rejected_otherwise"),
+        (SAMPLES, "sha256", "label == 1", "0" * 64, "samples", "replaced"),
+        (SAMPLES, "label", "label == 1", 0, "samples", "moved"),
+    ],
+)
+def test_one_change_is_told_as_what_it_is(
+    finished: Path, project: Path, path: str, column: str, where: str, value: Any, part: str, kind: str
+) -> None:
+    video = change(project, path, column, where, value)
+    document = compared(finished, project)
+    found = document["datasets"][KEY]
+    assert document["same"] is False and found["state"] == "changed" and found["not_compared"] == []
+    assert {name: facts.changes(found[name]) for name in facts.PARTS if facts.changes(found[name])} == {part: {kind: 1}}
+    assert found[part][kind]["video"].to_pylist() == [video]
+    assert video in describe.describe(document) or found[part][kind]["key"][0].as_py() in describe.describe(document)
+
+
+def test_a_recipe_a_quota_a_shard_and_another_file(finished: Path, project: Path) -> None:
+    change(project, FRAMES, "recipe", "recipe != ''", "pyav 99")
+    change(project, "extract/{}/quotas.parquet", "quota", "split == 'train' and label == 0", 12345)
+    change(project, INDEX, "path", "reason == 'stray'", "other.txt")
+    path = project / "data/shard" / KEY / manifests.NAME
+    manifest = manifests.read(path)
+    manifest["files"]["test/test-000000.tar"] = {"bytes": 5, "sha256": "0" * 64}
+    manifest["files"]["train/train-000099.tar"] = {"bytes": 8, "sha256": "1" * 64}
+    path.write_text(json.dumps(manifest))
+    document = compared(finished, project)
+    found = document["datasets"][KEY]
+    old = pd.read_parquet(finished / "data" / "extract" / KEY / "quotas.parquet")
+    quota = int(old.query("split == 'train' and label == 0").quota.iloc[0])
+    changed = {"split": "train", "label": 0, "what": "quota", "before": quota, "after": 12345}
+    assert found["quotas"]["changed"] == [changed] and found["recipe"] == {"removed": [], "added": ["pyav 99"]}
+    assert (found["shards"]["changed"], found["shards"]["added"], found["shards"]["removed"]) == (
+        ["test/test-000000.tar"],
+        ["train/train-000099.tar"],
+        [],
+    )
+    assert found["shards"]["bytes_to_fetch"] == 5 + 8
+    assert facts.changes(found["videos"]) == {"other_files_added": 1, "other_files_removed": 1}
+    assert describe.sentence(document) == (
+        f"From one to other, {KEY}: 1 other file added, 1 other file removed, 1 quota changed, another recipe, "
+        f"2 of {sum(name.endswith('.tar') for name in manifest['files'])} shards differ."
+    )

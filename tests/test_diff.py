@@ -29,7 +29,6 @@ CHANGES = {
     "extract.faces": "none",
     "extract.tars": 2,
     "shard.size": 64,
-    "card.date_published": "2026-11-21",
 }
 TABLES = {
     "videos": "index/{}/videos.parquet",
@@ -65,7 +64,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, T
     versions: dict[str, Tables] = {}
 
     def release(tag: str) -> None:
-        run(project, "dvc", "repro", f"shard@{KEY}")
+        run(project, "dvc", "repro", f"shard@{KEY}", VERIFRAME_WORKERS="1")
         commit(project, tag)
         run(project, "git", "tag", tag)
         versions[tag] = {name: pd.read_parquet(project / "data" / path.format(KEY)) for name, path in TABLES.items()}

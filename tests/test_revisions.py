@@ -121,6 +121,21 @@ def test_commit_and_name(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert first.name == "v1" and first.commit == run(shared, "git", "rev-parse", "v1").stdout.strip()
 
 
+@pytest.mark.parametrize("rev", [None, "v1"])
+def test_from_a_folder_inside_the_project(shared: Path, monkeypatch: pytest.MonkeyPatch, rev: str | None) -> None:
+    monkeypatch.chdir(shared / FOLDER)
+    with open_revision(rev) as revision:
+        assert revision.has(TAR) and not revision.has("train/train-000000.tar")
+        assert revision.read_range(TAR, 0, 9) == CONTENT[rev or "v2"][:9] and "datasets" in revision.params()
+
+
+def test_outside_of_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for rev, called in ((None, "this project"), ("v1", "v1")):
+        with pytest.raises(UserError, match=f"{called} cannot be opened: you are not inside"), open_revision(rev):
+            pass
+
+
 def test_what_was_changed_in_the_workspace_counts(shared: Path, tmp_path: Path) -> None:
     project = shutil.copytree(shared, tmp_path / "project", symlinks=True)
     (project / TAR).chmod(0o644)

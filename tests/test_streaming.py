@@ -126,8 +126,8 @@ def test_this_project_needs_no_address(built, expected, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"split": "tset"}, "data/shard/own_ffpp at v1 of .* has no split 'tset'; known: train, val, test"),
-        ({"folder": "data/shard/other"}, "v1 of .* has no data/shard/other/_info.json"),
+        ({"split": "tset"}, "data/shard/own_ffpp at v1 of .* has no split 'tset'; known: test, train, val"),
+        ({"folder": "data/shard/other"}, "v1 of .* has no data/shard/other/manifest.json"),
         ({"rev": "v7"}, "v7 of .* cannot be opened"),
         ({"remote": "elsewhere"}, "has no remote 'elsewhere'; known: folder, "),
     ],

@@ -1,6 +1,5 @@
 """`veriframe verify` on a project with real DVC: what DVC itself does not see."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -8,17 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from dvc.repo import Repo
 
 import in_process
 from built_project import OWN
 from command import veriframe
+from damage import flip, listing_of, md5_of, object_of, stored, swap_label
 from pipeline import manifests, tables
 from pipeline.files import sha256_of_file
-from pipeline.tars import write_tar
-from pipeline.verification.samples import compare
 from project import commit, fingerprint, lock, run
 from remote_servers import http_server, s3_server
 
@@ -26,15 +23,6 @@ KEY = "synthetic_celeb_df"
 SHARDS = f"data/shard/{OWN}"
 SHARD = f"{SHARDS}/test/test-000001.tar"
 TABLE = f"{SHARDS}/samples.parquet"
-UNFIT = """\
-['remote "gone"']
-    url = ../../gone
-['remote "versions"']
-    url = s3://bucket/path
-    version_aware = true
-['remote "deaf"']
-    url = http://127.0.0.1:9/nothing
-"""
 Found = list[tuple[str, str, str]]  # (place, problem, path)
 
 
@@ -49,12 +37,19 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
     run(project, "git", "config", "user.name", "Tester")
     run(project, "git", "config", "user.email", "tester@example.com")
     run(project, "dvc", "checkout", "--quiet")
-    run(project, "dvc", "remote", "add", "lab", "../lab")
+    add_remote(project, "lab", "../../lab")
+    add_remote(project, "gone", "../../gone")
+    add_remote(project, "versions", "s3://bucket/path", version_aware="true")
+    add_remote(project, "deaf", "http://127.0.0.1:9/nothing")
     run(project, "dvc", "push", "--quiet", "--remote", "lab")
-    with (project / ".dvc/config").open("a") as config:
-        config.write(UNFIT)
-    commit(project, "Remotes")
     return folder
+
+
+def add_remote(project: Path, name: str, url: str, **options: str) -> None:
+    """Do what `dvc remote add --local` and `dvc remote modify --local` do, without a process for each."""
+    lines = [f"['remote \"{name}\"']", *(f"    {key} = {value}" for key, value in {"url": url, **options}.items())]
+    with (project / ".dvc/config.local").open("a") as config:
+        config.write("\n".join(lines) + "\n")
 
 
 @pytest.fixture
@@ -97,46 +92,6 @@ def damaged_files(capsys: pytest.CaptureFixture[str], *arguments: str) -> Found:
     return findings(capsys, *arguments)[0]
 
 
-def flip(path: Path, at: int = 700) -> None:
-    """Flip a bit of a byte and leave size, time, mode and, in the workspace, inode: all that DVC looks at."""
-    before = path.stat()
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    if before.st_nlink > 1:
-        path.unlink()
-    path.write_bytes(content)
-    path.chmod(before.st_mode)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def stored(store: Path, oid: str) -> Path:
-    """Return the path of an object in a cache or local remote."""
-    return store / "files/md5" / oid[:2] / oid[2:]
-
-
-def object_of(store: Path, file: Path) -> Path:
-    """Return the path of the object that holds what `file` holds."""
-    return stored(store, md5_of(file))
-
-
-def md5_of(file: Path) -> str:
-    return hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
-
-
-def listing_of(project: Path, stage: str) -> str:
-    """Return the name of the object that lists the files of a stage's folder."""
-    oid: str = lock(project)[stage]["outs"][0]["md5"]
-    return oid
-
-
-def swap_label(path: Path, schema: Any, order: list[str], row: int = 3) -> str:
-    """Swap one label in a table; return the key of that row, or its video where it has no key."""
-    table = tables.read(path, schema)
-    table.loc[row, "label"] = 1 - table.label[row]
-    tables.write(path, table, schema, order=order)
-    return str(table.loc[row, "key" if "key" in table else "video"])
-
-
 # --- nothing is wrong ------------------------------------------------------------------------------------------------
 
 
@@ -165,7 +120,7 @@ def test_what_was_never_pulled_is_no_problem(
 ) -> None:
     run(tmp_path, "git", "clone", "--quiet", "--depth", "1", f"file://{pushed}/project", "project")
     project = enter(tmp_path / "project", monkeypatch)
-    run(project, "dvc", "remote", "add", "--local", "lab", str(pushed / "lab"), "--force")
+    add_remote(project, "lab", str(pushed / "lab"))
     nothing = report(capsys)
     assert nothing["findings"] == [] and SHARDS in nothing["places"]["workspace"]["not_here"]
 
@@ -331,51 +286,6 @@ def test_files_that_cannot_be_read(project: Path, capsys: pytest.CaptureFixture[
     ]
 
 
-# --- one shard against its rows --------------------------------------------------------------------------------------
-
-PICTURES = {name: name.encode() * 100 for name in "abcd"}
-
-
-def shard_of(folder: Path, descriptions: dict[str, Any]) -> tuple[str, Path, pa.Table]:
-    """Write a shard of PICTURES, described by what their rows say and `descriptions`; return a job for `compare`."""
-    facts = {"dataset": "d", "split": "test", "method": "real", "group": "g", "label": 0, "frame": 3, "time_s": None}
-    members = []
-    for name, picture in PICTURES.items():
-        description = facts | {"video": f"d/{name}"} | descriptions.get(name, {})
-        members += [(f"{name}.jpg", picture), (f"{name}.json", json.dumps(description).encode())]
-    offsets = write_tar(folder / "a.tar", members)[::2]
-    rows = [
-        facts
-        | {"key": name, "video": f"d/{name}", "shard": "a.tar", "offset": offset, "bytes": len(picture)}
-        | {"sha256": hashlib.sha256(picture).hexdigest()}
-        for (name, picture), offset in zip(PICTURES.items(), offsets, strict=True)
-    ]
-    return "a.tar", folder / "a.tar", pa.Table.from_pylist(rows, schema=tables.SAMPLES)
-
-
-def test_a_shard_that_fits(tmp_path: Path) -> None:
-    assert compare(shard_of(tmp_path, {"a": {"pts": 12, "box": [1, 2, 3, 4]}})) == []
-
-
-@pytest.mark.parametrize("name", ["dataset", "video", "split", "method", "group", "label", "frame", "time_s"])
-def test_every_fact_of_a_sample_is_compared(tmp_path: Path, name: str) -> None:
-    ((key, problem, what),) = compare(shard_of(tmp_path, {"c": {name: 7}}))
-    assert (key, problem) == ("c", "altered") and what.startswith(f"{name} is ") and what.endswith(", 7 in c.json")
-
-
-def test_rows_and_members_without_each_other(tmp_path: Path) -> None:
-    name, path, rows = shard_of(tmp_path, {})
-    twice = pa.concat_tables([rows.slice(1), rows.slice(3)])
-    assert [(key, problem) for key, problem, _ in compare((name, path, twice))] == [
-        ("d", "extra"),
-        ("a", "extra"),
-        ("a", "extra"),
-    ]
-    write_tar(path, [("a.jpg", PICTURES["a"]), ("a.json", b"[]"), ("b.jpg", b"b")])
-    found = [(key, problem) for key, problem, _ in compare((name, path, rows.slice(0, 2)))]
-    assert found == [("a", "altered"), ("b", "altered"), ("b", "altered"), ("b", "altered"), ("b", "missing")]
-
-
 # --- other people's data ---------------------------------------------------------------------------------------------
 
 
@@ -389,7 +299,7 @@ def test_imported_shards(
     for path, to in ((SHARDS, "theirs"), (f"data/shard/{KEY}/test", "one_split")):
         run(consumer, "dvc", "import", "--quiet", str(pushed / "project"), path, "--out", to)
     (tmp_path / "own").mkdir()
-    run(consumer, "dvc", "remote", "add", "own", str(tmp_path / "own"))
+    add_remote(consumer, "own", str(tmp_path / "own"))
     found = report(capsys, "--remote", "own")  # what is imported is not pushed, and is no loss there
     assert found["findings"] == [] and found["places"]["remote own"]["files"] == 0
     assert found["places"]["workspace"]["files"] == 11 + 2
@@ -407,9 +317,7 @@ def test_imported_shards(
 def test_an_s3_remote(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     split, lost = f"data/split/{OWN}/videos.parquet", f"{SHARDS}/train/train-000001.tar"
     with s3_server() as (url, options):
-        run(project, "dvc", "remote", "add", "cloud", url)
-        for name, value in options.items():
-            run(project, "dvc", "remote", "modify", "--local", "cloud", name, value)
+        add_remote(project, "cloud", url, **options)
         run(project, "dvc", "push", "--quiet", "--remote", "cloud", f"data/split/{OWN}", SHARDS)
 
         with Repo(project) as repo:
@@ -430,7 +338,7 @@ def test_a_remote_behind_a_web_server(project: Path, capsys: pytest.CaptureFixtu
     object_of(lab, project / lost).unlink()
     flip(object_of(lab, project / SHARD))
     with http_server(lab.resolve()) as (url, _):
-        run(project, "dvc", "remote", "add", "web", url)
+        add_remote(project, "web", url)
         found = damaged_files(capsys, "--remote", "web")
     assert found == [("remote web", "altered", SHARD), ("remote web", "missing", lost)]
 

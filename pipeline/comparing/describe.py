@@ -49,13 +49,13 @@ class Listed(NamedTuple):
 
 def sentence(facts: Facts) -> str:
     """Return in one sentence what changed."""
-    before, after = facts["before"]["name"], facts["after"]["name"]
+    before, after = (printable(facts[side]["name"]) for side in ("before", "after"))
+    told = {printable(key): _summary(dataset) for key, dataset in facts["datasets"].items()}
     if facts["same"]:
-        return f"{before} and {after} have the same datasets: {', '.join(facts['datasets'])}."
+        return f"{before} and {after} have the same datasets: {', '.join(told)}."
     if facts["same"] is None:
         return f"Nothing differs between {before} and {after} in what could be compared, which is not everything."
-    told = "; ".join(f"{key}: {_summary(dataset)}" for key, dataset in facts["datasets"].items())
-    return printable(f"From {before} to {after}, {told}.")
+    return f"From {before} to {after}, {'; '.join(f'{key}: {summary}' for key, summary in told.items())}."
 
 
 def describe(facts: Facts) -> str:
@@ -87,7 +87,7 @@ def listed(dataset: Facts, examples: int) -> list[Listed]:
 def figures(dataset: Facts) -> Iterator[tuple[str, str]]:
     """Yield what changed beside the lists: (what, from what to what)."""
     for knob in dataset.get("params", []):
-        yield knob["name"], f"{shown(knob['before'])} -> {shown(knob['after'])}"
+        yield printable(knob["name"]), f"{shown(knob['before'])} -> {shown(knob['after'])}"
     cells_of_quotas: dict[str, list[str]] = {}
     for row in (dataset.get("quotas") or {}).get("changed", []):
         what = {"quota": "frames"}.get(row["what"], row["what"].replace("_", " "))
@@ -100,7 +100,7 @@ def figures(dataset: Facts) -> Iterator[tuple[str, str]]:
             yield f"recipe {what}", printable(recipe)
     shards = dataset.get("shards")
     if shards and (differ := _different_shards(shards)):
-        yield "shards", f"{differ} of {max(shards['before'], shards['after'])} differ"
+        yield "shards", f"{differ} of {shards['before'] + len(shards['added'])} differ"
         for what in ("changed", "added", "removed"):
             if shards[what]:
                 yield f"shards {what}", _some(shards[what])
@@ -119,9 +119,9 @@ def counts(dataset: Facts) -> list[tuple[str, str, str]]:
 
 def shown(value: Any) -> str:
     """Return a parameter's value or a count as text."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return "none" if value is None else printable(str(value))
+    if value is None or isinstance(value, bool):
+        return "none" if value is None else str(value).lower()
+    return f"{value:,}" if isinstance(value, int) else printable(str(value))
 
 
 def printable(text: str) -> str:
@@ -137,7 +137,7 @@ def _summary(dataset: Facts) -> str:
         return f"{dataset['state']} as a whole"
     told = [*_counted(dataset, "videos", "video"), *_counted(dataset, "samples", "sample")]
     params = dataset["params"]
-    told += [f"{knob['name']} {shown(knob['before'])} -> {shown(knob['after'])}" for knob in params[:NAMED]]
+    told += [f"{printable(knob['name'])} {shown(knob['before'])} -> {shown(knob['after'])}" for knob in params[:NAMED]]
     if len(params) > NAMED:
         told.append(f"{_number(len(params) - NAMED, 'other parameter')} changed")
     if quotas := (dataset["quotas"] or {}).get("changed"):
@@ -146,7 +146,7 @@ def _summary(dataset: Facts) -> str:
     if dataset["recipe"] and changes(dataset["recipe"]):
         told.append("another recipe")
     if (shards := dataset["shards"]) and (differ := _different_shards(shards)):
-        told.append(f"{differ} of {_number(max(shards['before'], shards['after']), 'shard')} differ")
+        told.append(f"{differ} of {_number(shards['before'] + len(shards['added']), 'shard')} differ")
     if dataset["not_compared"]:
         told.append("not everything could be compared")
     return ", ".join(told)
@@ -201,9 +201,10 @@ def _aligned(heads: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _value(name: str, column: str, value: Any) -> str:
-    if name == "relabelled" or column.startswith("label"):
-        return CLASSES.get(value, str(value) if column != "label" or value is not None else "")
-    if name == "replaced" and column in ("before", "after"):
+    of_side = column in ("before", "after")
+    if column.startswith("label") or (name == "relabelled" and of_side):
+        return CLASSES.get(value, "")
+    if name == "replaced" and of_side:
         return str(value)[:12]  # of a SHA-256
     return "" if value is None else printable(str(value))
 

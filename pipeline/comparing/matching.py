@@ -72,7 +72,7 @@ def column(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 
 def differs(matched: Matched, *names: str) -> Any:
-    """Return a mask of what both have: in which rows any of the columns `names` changed. Empty is a value of its own."""
+    """Return a mask of what both have: the rows in which any of the columns `names` changed. Empty is a value too."""
     mask = _unequal(matched, names[0])
     for name in names[1:]:
         mask = pc.or_(mask, _unequal(matched, name))

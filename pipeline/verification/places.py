@@ -98,10 +98,12 @@ def rehash(place: Place, *, complete: bool) -> list[Finding]:
         found = {path: results[place.at(output, path)] for path in place.wanted(output)}
         # What another output has too says nothing about whether this one was ever fetched; nor does a listing.
         own = [path for path in found if users[place.at(output, path)] == 1 and path in (output.files or {})]
-        if not complete and found and all(isinstance(found[path], ABSENT) for path in own or found):
+        not_here = not complete and bool(found) and all(isinstance(found[path], ABSENT) for path in own or found)
+        if not_here:
             place.not_here.append(output.path)
-            continue
         for path, result in found.items():
+            if not_here and isinstance(result, ABSENT):
+                continue
             if isinstance(result, Digest):
                 place.digests[path] = result
             if problem := _problem(result, place.wanted(output)[path]):

@@ -126,8 +126,13 @@ def _listing(out: DvcOutput, stores: list[Stores]) -> list[dict[str, str]] | Non
     The folder itself is the last such place: when nothing in it has changed, its listing has the recorded hash.
     """
     oid = out.hash_info.value
-    places = [store[out.hash_name] for store in stores] if out.use_cache else []
-    for content in [*(_read_object(place, oid) for place in places), _listing_of(out)]:
+
+    def candidates() -> Iterator[bytes]:
+        for store in stores if out.use_cache else []:
+            yield _read_object(store[out.hash_name], oid)
+        yield _listing_of(out)  # reads every file, so it is asked for last
+
+    for content in candidates():
         if hashlib.md5(content, usedforsecurity=False).hexdigest() == oid.removesuffix(".dir"):
             entries: list[dict[str, str]] = json.loads(content)
             return entries
