@@ -21,3 +21,8 @@ def exit_on_user_error(main: Callable[[], None]) -> None:
         raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says in one line; its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

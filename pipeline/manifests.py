@@ -1,41 +1,18 @@
 """The manifest of a folder: size and SHA-256 of every other file. Written last: a folder that has one is whole."""
 
 import json
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.engines import Run
 from pipeline.errors import UserError
-from pipeline.files import list_files, sha256_of_file, whole_or_absent
-from pipeline.progress import track
 
 NAME = "manifest.json"
 FORMAT = "veriframe-manifest-1"
 
 
-def write(folder: Path, facts: dict[str, Any], run: Run) -> None:
-    """Write manifest.json into `folder`: `facts`, and under `files` each file's `bytes` and `sha256`, by name.
-
-    `run` is an engine of pipeline.engines, over which the files are hashed.
-    """
-    names = [name for name in list_files(folder) if name != NAME]
-    files = {}
-    for name, hashed in track(run, partial(_hashed, folder), names, "manifest", "file"):
-        if isinstance(hashed, Exception):
-            raise UserError(f"{folder / name} cannot be read: {hashed}")
-        files[name] = hashed
-    content = {"format": FORMAT, **facts, "files": files}
-    with whole_or_absent(folder / NAME) as part:
-        part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
-
-
-def _hashed(folder: Path, name: str) -> dict[str, Any]:
-    return {"bytes": (folder / name).stat().st_size, "sha256": sha256_of_file(folder / name)}
-
-
 def read(path: Path) -> dict[str, Any]:
-    """Return the manifest at `path` as `write` was given it, with `files`.
+    """Return the manifest at `path`: the facts that sealing.seal was given, and `files`.
 
     Raises UserError when it is missing or no manifest of ours.
     """
@@ -58,3 +35,26 @@ def parse(content: bytes, name: str) -> dict[str, Any]:
     ):
         raise UserError(f"{name} is damaged, or of another version of Veriframe")
     return manifest
+
+
+def require_whole(folder: Path, files: dict[str, dict[str, Any]], names: Iterable[str] | None = None) -> None:
+    """Compare the sizes of `names` (all) in `folder` with `files`, those of its manifest.
+
+    It is soon done, and finds what an interrupted copy leaves. Raises UserError when one is missing or differs.
+    """
+    wrong = [name for name in (files if names is None else names) if _size(folder / name) != _listed(files, name)]
+    if not wrong:
+        return
+    first, here, listed = wrong[0], _size(folder / wrong[0]), _listed(files, wrong[0])
+    problem = f"has {here} bytes, not {listed}" if listed is not None else f"is not in its {NAME}"
+    problem = problem if here is not None else "is missing"
+    more = f" ({len(wrong) - 1} more files are wrong too)" if len(wrong) > 1 else ""
+    raise UserError(f"{folder / first} {problem}{more}; run `dvc pull` (or `dvc checkout`), or copy the folder again")
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _listed(files: dict[str, dict[str, Any]], name: str) -> int | None:
+    return files.get(name, {}).get("bytes")

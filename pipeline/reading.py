@@ -47,9 +47,9 @@ class Samples(Dataset[tuple[torch.Tensor, Any]]):
         self.table = table.reset_index(drop=True)
         # Arrays and few objects: a worker process would copy a data frame's memory, or a list's, page by page through
         # reference counts.
-        places = [folders[d] / s for d, s in zip(self.table["dataset"], self.table["shard"], strict=True)]
-        self._shard_of_row, shards = pd.factorize(np.array(places, dtype=object))
-        self._shards: list[Path] = list(shards)
+        places = self.table[["dataset", "shard"]]
+        self._shards = [folders[key] / name for key, name in places.drop_duplicates().itertuples(index=False)]
+        self._shard_of_row = places.groupby(["dataset", "shard"], sort=False).ngroup().to_numpy(np.int64)
         self._offsets = self.table["offset"].to_numpy(np.int64)
         self._lengths = self.table["bytes"].to_numpy(np.int64)
         self._size = size
@@ -112,30 +112,12 @@ def open_dataset(folder: str | os.PathLike[str], split: str | None = None, *, si
     if split not in (None, *tables.SPLITS):
         raise UserError(f"there is no split {split!r}; known: {', '.join(tables.SPLITS)}")
     files = manifests.read(folder / manifests.NAME)["files"]
-    _require_whole(folder, ["samples.parquet"], files)
+    manifests.require_whole(folder, files, ["samples.parquet"])
     table = tables.read(folder / "samples.parquet", tables.SAMPLES)
     if split is not None:
         table = table[table["split"] == split]
-    _require_whole(folder, sorted(set(table["shard"])), files)
+    manifests.require_whole(folder, files, sorted(set(table["shard"])))
     return Samples(table, dict.fromkeys(table["dataset"].unique(), folder), size)
-
-
-def _require_whole(folder: Path, names: list[str], files: dict[str, dict[str, Any]]) -> None:
-    """Compare the sizes of files with those in the manifest: soon done, and finds what an interrupted copy leaves."""
-    sizes = {name: (folder / name).stat().st_size if (folder / name).is_file() else None for name in names}
-    wrong = [name for name in names if sizes[name] is None or sizes[name] != files.get(name, {}).get("bytes")]
-    if not wrong:
-        return
-    first, expected = wrong[0], files.get(wrong[0])
-    problem = (
-        "is missing"
-        if sizes[first] is None
-        else "is not in its manifest.json"
-        if expected is None
-        else f"has {sizes[first]} bytes, not {expected['bytes']}"
-    )
-    more = f" ({len(wrong) - 1} more files are wrong too)" if len(wrong) > 1 else ""
-    raise UserError(f"{folder / first} {problem}{more}; run `dvc pull` (or `dvc checkout`), or copy the folder again")
 
 
 def _decode(encoded: bytes, size: int | None) -> np.ndarray | None:

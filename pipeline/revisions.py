@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline import params, tables
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 
 # DVC tells a remote that lacks an object from one that does not answer as little as from one that refuses.
 _OUT_OF_REACH = (
@@ -140,7 +140,7 @@ class Revision:
         except DataIndexDirError as error:
             raise UserError(f"{path} of {self.name} {_OUT_OF_REACH}") from error
         except Exception as error:  # each kind of remote has errors of its own, without a common class
-            raise UserError(f"{path} of {self.name} cannot be read: {_first_line(error)}") from error
+            raise UserError(f"{path} of {self.name} cannot be read: {first_line(error)}") from error
 
 
 class FileNotThere(UserError):
@@ -162,7 +162,7 @@ def open_revision(rev: str | None = None, repo: str | None = None, remote: str |
         fs = DVCFileSystem(repo=repo, rev=rev, remote=remote)
         known = fs.repo.config["remote"]  # opened here, so that an unknown repository or revision is told here
     except Exception as error:  # of DVC, of Git, of the network
-        raise UserError(f"{called} cannot be opened: {_first_line(error.__cause__ or error)}") from error
+        raise UserError(f"{called} cannot be opened: {first_line(error.__cause__ or error)}") from error
     try:
         if remote is not None and remote not in known:
             raise UserError(f"{called} has no remote {remote!r}; known: {', '.join(known) or 'none'}")
@@ -175,7 +175,3 @@ def open_revision(rev: str | None = None, repo: str | None = None, remote: str |
 def _from_root(path: str) -> str:
     """Return the path as DVC's file system takes it whatever folder of the project is the current one."""
     return "/" + path
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

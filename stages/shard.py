@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict
 
-from pipeline import machine, manifests, params, shards, tables
+from pipeline import machine, params, sealing, shards, tables
 from pipeline.engines import local_engine
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.files import whole_or_absent
@@ -45,7 +45,7 @@ def main() -> None:
         info = json.dumps(shards.timm_info(samples, counts), indent=1)
         with whole_or_absent(out / "_info.json") as part:
             part.write_text(info + "\n", encoding="utf-8", newline="\n")
-        manifests.write(out, {"dataset": key, "samples": len(samples)}, run)
+        sealing.seal(out, {"dataset": key, "samples": len(samples)}, run)
 
 
 if __name__ == "__main__":

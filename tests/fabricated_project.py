@@ -9,7 +9,7 @@ import pandas as pd
 
 import in_process
 from fabricated_shards import picture
-from pipeline import manifests, metrics, provenance, tables
+from pipeline import metrics, provenance, sealing, tables
 from pipeline.files import sha256_of_bytes, sha256_of_text
 from pipeline.tars import write_tar
 
@@ -184,7 +184,7 @@ def _samples(folder: Path, dataset: str, frames: pd.DataFrame) -> pd.DataFrame:
         ]
     rows = rows.merge(pd.DataFrame(places), on="key")
     tables.write(folder / "samples.parquet", rows, tables.SAMPLES, ["key"])
-    manifests.write(folder, {"dataset": dataset, "samples": len(rows)}, in_process.run)
+    sealing.seal(folder, {"dataset": dataset, "samples": len(rows)}, in_process.run)
     return rows
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 import in_process
-from pipeline import manifests, tables
+from pipeline import sealing, tables
 from pipeline.files import sha256_of_bytes, sha256_of_text
 from pipeline.tars import write_tar
 
@@ -56,7 +56,7 @@ def write_dataset(
         for row, offset, (_, jpeg) in zip(rows[-len(members) :], offsets, members, strict=True):
             row |= {"offset": offset, "bytes": len(jpeg), "sha256": sha256_of_bytes(jpeg)}
     tables.write(data / "shard" / key / "samples.parquet", rows, tables.SAMPLES, order=["key"])
-    manifests.write(data / "shard" / key, {"dataset": key, "samples": len(rows)}, in_process.run)
+    sealing.seal(data / "shard" / key, {"dataset": key, "samples": len(rows)}, in_process.run)
     tables.write(data / "split" / key / "videos.parquet", assignments, tables.ASSIGNMENTS, order=["video"])
     return tables.read(data / "shard" / key / "samples.parquet", tables.SAMPLES)
 

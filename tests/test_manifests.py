@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 import in_process
-from pipeline import manifests
+from pipeline import manifests, sealing
 from pipeline.errors import UserError
 
 
@@ -11,9 +11,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/one.tar").write_bytes(b"one")
     (tmp_path / "zwei.json").write_bytes(b"")
-    manifests.write(tmp_path, {"dataset": "d", "samples": 3}, in_process.run)
+    sealing.seal(tmp_path, {"dataset": "d", "samples": 3}, in_process.run)
     first = (tmp_path / "manifest.json").read_bytes()
-    manifests.write(tmp_path, {"samples": 3, "dataset": "d"}, in_process.run)
+    sealing.seal(tmp_path, {"samples": 3, "dataset": "d"}, in_process.run)
     assert (tmp_path / "manifest.json").read_bytes() == first
     assert manifests.read(tmp_path / "manifest.json") == {
         "format": "veriframe-manifest-1",

@@ -12,7 +12,9 @@ from ruamel.yaml import YAML
 
 from built_project import OWN
 from pipeline import manifests
+from pipeline.errors import UserError
 from pipeline.files import sha256_of_file
+from pipeline.reading import open_dataset
 from project import change_params, commit, fingerprint, lock, run
 from remote_servers import Remote, http_server, s3_server, ssh_server, webdav_server
 
@@ -119,16 +121,19 @@ def test_one_shard_of_a_version(built: Path, published: Path, tmp_path: Path) ->
 def test_one_split_is_imported_and_updated(built: Path, published: Path, tmp_path: Path) -> None:
     consumer = new_repository(tmp_path / "consumer")
     (consumer / "faces").mkdir()
-    for name in ("train", "samples.parquet"):
+    for name in ("train", "samples.parquet", "manifest.json"):
         source = (str(published), f"{SHARDS}/{name}", "--rev", f"{ARTIFACT}@v1.0.0", "--out", f"faces/{name}")
         run(consumer, "dvc", "import", *source)
     imported = digests(consumer / "faces/train")
     assert imported == digests(built / SHARDS / "train") and len(imported) == 4
-    run(consumer, "dvc", "update", "--rev", f"{ARTIFACT}@v2.0.0", "faces/train.dvc", "faces/samples.parquet.dvc")
+    assert len(open_dataset(consumer / "faces", "train")[[0, 1]][1]) == 2
+    new = ("faces/train.dvc", "faces/samples.parquet.dvc", "faces/manifest.json.dvc")
+    run(consumer, "dvc", "update", "--rev", f"{ARTIFACT}@v2.0.0", *new)
     updated = digests(consumer / "faces/train")
     assert updated == digests(published / SHARDS / "train") and updated != imported
-    samples = "faces/samples.parquet"
-    assert sha256_of_file(consumer / samples) == sha256_of_file(published / SHARDS / "samples.parquet")
+    assert len(open_dataset(consumer / "faces", "train")) > 0
+    with pytest.raises(UserError, match=r"test-000000\.tar is missing"):
+        open_dataset(consumer / "faces")
 
 
 def test_an_artifact_is_got_by_name_and_version(built: Path, published: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import in_process
 from built_project import OWN
 from command import veriframe
 from damage import flip, listing_of, md5_of, object_of, stored, swap_label
-from pipeline import manifests, tables
+from pipeline import manifests, sealing, tables
 from pipeline.files import sha256_of_file
 from project import commit, fingerprint, lock, run
 from remote_servers import http_server, s3_server
@@ -198,7 +198,7 @@ def test_a_swapped_label_made_consistent_with_manifest_and_lock(
 ) -> None:
     key = swap_label(project / TABLE, tables.SAMPLES, ["shard", "offset"])
     manifest = manifests.read(project / SHARDS / manifests.NAME)
-    manifests.write(project / SHARDS, {name: manifest[name] for name in ("dataset", "samples")}, in_process.run)
+    sealing.seal(project / SHARDS, {name: manifest[name] for name in ("dataset", "samples")}, in_process.run)
     run(project, "dvc", "commit", "--force", "--quiet", f"shard@{OWN}")
     commit(project, "Nothing to see here")
     files, (sample,) = findings(capsys)

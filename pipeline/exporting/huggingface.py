@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipeline import manifests
+from pipeline import manifests, sealing
 from pipeline.cards import croissant
 from pipeline.engines import Run
 from pipeline.errors import UserError
@@ -27,7 +27,7 @@ def export(source: Source, out: Path, run: Run) -> None:
         link_or_copy(source.folder / name, out / name)
     shutil.copyfile(card / "README.md", out / "README.md")
     croissant.write(out / "croissant.json", croissant.for_folder(jsonld))
-    manifests.write(out, {name: fact for name, fact in manifest.items() if name not in ("files", "format")}, run)
+    sealing.seal(out, {name: fact for name, fact in manifest.items() if name not in ("files", "format")}, run)
     written = manifests.read(out / manifests.NAME)["files"]
     if damaged := [name for name, facts in manifest["files"].items() if written[name] != facts]:
         raise UserError(f"{source.folder / damaged[0]} is not as its manifest says; run `dvc checkout`")

@@ -38,11 +38,7 @@ def open_source(key: str) -> Source:
     if layout is None and not folder.is_dir():
         raise UsageError(f"there is no folder {folder}; pull it first, or name another dataset")
     manifest = manifests.read(folder / manifests.NAME)
-    for name, facts in manifest["files"].items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != facts["bytes"]:
-            what = "has another size than its manifest says" if path.is_file() else "is missing"
-            raise UserError(f"{path} {what}; run `dvc checkout {folder}` (or `dvc pull {folder}`) first")
+    manifests.require_whole(folder, manifest["files"])
     samples = tables.read(folder / "samples.parquet", tables.SAMPLES).sort_values("key", ignore_index=True)
     if samples.empty:
         raise UserError(f"{folder} holds no samples: there is nothing to export")

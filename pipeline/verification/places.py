@@ -8,10 +8,10 @@ from pathlib import Path
 from dvc_objects.fs.base import FileSystem
 
 from pipeline import machine
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 from pipeline.progress import track
 from pipeline.verification.hashing import LOCAL, Digest, Job, digest, in_threads, opened
-from pipeline.verification.recorded import Output, Stores, files_here, first_line
+from pipeline.verification.recorded import Output, Stores, files_here
 
 MOST_REQUESTS = 16  # at once to a remote; more of them gain little, and each holds a block in memory
 ABSENT = (FileNotFoundError, NotADirectoryError)

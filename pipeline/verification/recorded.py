@@ -15,7 +15,7 @@ from dvc_data.hashfile.db import HashFileDB
 from scmrepo.exceptions import SCMError
 
 from pipeline import manifests
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, first_line
 from pipeline.verification.hashing import LOCAL, digest, opened
 
 Stores = dict[str, HashFileDB]  # by the name of the hash: objects of DVC 2 lie apart
@@ -178,8 +178,3 @@ def committed(repo: Repo, path: str) -> bytes | None:
 
 def _below_root(out: DvcOutput) -> str:
     return Path(out.fs_path).relative_to(out.repo.root_dir).as_posix()
-
-
-def first_line(error: BaseException) -> str:
-    """Return what an error says in one line."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

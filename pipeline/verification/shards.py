@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from pipeline import machine, manifests, tables
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 from pipeline.progress import track
 from pipeline.verification.hashing import in_threads
 from pipeline.verification.places import Finding, Place
-from pipeline.verification.recorded import Output, first_line
+from pipeline.verification.recorded import Output
 from pipeline.verification.samples import compare
 
 SAMPLES = "samples.parquet"

@@ -94,9 +94,16 @@ def test_metrics_equal_the_tables_and_stay_small(project: Path):
         "megabytes": round(size / 1e6, 3),
     }
     assert told["manifest_sha256"] == sha256_of_file(project / "data/shard/told/manifest.json")
-    assert set(told) == set(
-        ["videos", "frames", "shards", "manifest_sha256", "leaks", "container", "picture", "tied_datasets"]
-    )
+    assert set(told) == {
+        "videos",
+        "frames",
+        "shards",
+        "manifest_sha256",
+        "leaks",
+        "container",
+        "picture",
+        "tied_datasets",
+    }
 
 
 def test_leaks_are_the_ties_of_the_split(project: Path):
