@@ -202,7 +202,8 @@ def test_a_swapped_label_made_consistent_with_manifest_and_lock(
     run(project, "dvc", "commit", "--force", "--quiet", f"shard@{OWN}")
     commit(project, "Nothing to see here")
     files, (sample,) = findings(capsys)
-    assert files == [] and sample.startswith(f"{key}: label is ")
+    known = [(place, "altered", f"{SHARDS}/manifest.json") for place in ("cache", "workspace")]
+    assert files == known and sample.startswith(f"{key}: label is ")  # reports/metrics/data.json knows the manifest
 
 
 def test_a_manifest_that_git_does_not_know(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,6 +237,7 @@ def test_a_manifest_that_does_not_fit_its_folder(project: Path, capsys: pytest.C
         for place in ("cache", "workspace")
         for problem, name in (
             ("altered", "_info.json"),
+            ("altered", "manifest.json"),  # reports/metrics/data.json knows another
             ("altered", "test/test-000001.tar"),
             ("extra", "val/val-000000.tar"),
             ("missing", "val/val-000009.tar"),
