@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import Compose, PILToTensor, Resize
 
-from pipeline import manifests, reading, tables
+from pipeline import manifests, reading, sealing, tables
 from pipeline.engines import local_engine
 from pipeline.tars import write_tar
 
@@ -96,7 +96,7 @@ def write_pictures(folder: Path, count: int, side: int) -> None:
             row["offset"] = offset
     tables.write(folder / "shards/samples.parquet", rows, tables.SAMPLES, order=["key"])
     with local_engine(1) as run:
-        manifests.write(folder / "shards", {"dataset": "made", "samples": count}, run)
+        sealing.seal(folder / "shards", {"dataset": "made", "samples": count}, run)
 
 
 def picture(random: np.random.Generator, grain: np.ndarray, side: int) -> bytes:

@@ -17,6 +17,7 @@ from pipeline.files import sha256_of_bytes
 from pipeline.params import Dataset
 from pipeline.recognition import Row, Tree
 from pipeline.tables import CLASSES, NO_VIDEO, SEVERITIES
+from pipeline.wording import printable
 
 MIN_FRAMES = 2  # a video of one frame is worth a word
 SOURCES_DISAGREE = 0.05  # share by which published figures of doubt differ at most
@@ -168,7 +169,7 @@ def describe(report: Row) -> str:
     """Return the report as text for people; its last line is `clean`, or how many problems there are."""
     head = f"{report['title']} (layout {report['layout']}) at {report['path']}"
     sections = [
-        [_plain(head)],
+        [printable(head)],
         _rearranged(report["rearranged"]),
         _lists_in_words(report["lists"]),
         _section("published counts", [row for row in report["counts"] if row["compared"]], _count_cells),
@@ -181,7 +182,7 @@ def describe(report: Row) -> str:
 
 def _rearranged(moved: list[Row]) -> list[str]:
     lines = [f"  {recognition.rearrangement_in_words(**row)}" for row in moved]
-    return ["rearranged", *map(_plain, lines)] if lines else []
+    return ["rearranged", *map(printable, lines)] if lines else []
 
 
 def _lists_in_words(lists: list[Row]) -> list[str]:
@@ -223,7 +224,7 @@ def _section(title: str, rows: list[Row], cells: Any) -> list[str]:
 
 def _aligned(table: list[list[str]]) -> list[str]:
     """Return the rows of a table with a head as lines of columns; columns of numbers to the right."""
-    columns = [[_plain(cell) for cell in column] for column in zip(*table, strict=True)]
+    columns = [[printable(cell) for cell in column] for column in zip(*table, strict=True)]
     padded = []
     for column in columns:
         width = max(map(len, column))
@@ -239,7 +240,7 @@ def _findings_in_words(findings: list[Row]) -> Iterator[list[str]]:
         rows = list(group)
         lines = [f"  {row['subject']}: {row['detail']}" for row in rows[:SHOWN]]
         more = [f"  and {len(rows) - SHOWN:,} more"] if len(rows) > SHOWN else []
-        yield [f"{severity} {code}: {len(rows):,}", *map(_plain, lines), *more]
+        yield [f"{severity} {code}: {len(rows):,}", *map(printable, lines), *more]
 
 
 def _last_line(report: Row) -> str:
@@ -253,8 +254,3 @@ def _last_line(report: Row) -> str:
 
 def _plural(word: str, number: int) -> str:
     return word if number == 1 else f"{word}s"
-
-
-def _plain(text: str) -> str:
-    """Return `text` on one line: file names may hold line breaks, control characters and what is no text at all."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

@@ -28,8 +28,7 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
 def whole_folder(out: Path) -> Iterator[Path]:
     """Yield a folder beside `out` to fill; let it take the place of `out` at the end, or remove it on an error."""
     out = out.resolve()
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    part = out.with_name(f".{out.name}.{secrets.token_hex(8)}.part")
     part.mkdir(parents=True)
     try:
         yield part

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow.compute as pc
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -53,7 +54,7 @@ class Samples(Dataset[tuple[torch.Tensor, Any]]):
         self._offsets = self.table["offset"].to_numpy(np.int64)
         self._lengths = self.table["bytes"].to_numpy(np.int64)
         self._size = size
-        self._open: dict[tuple[int, Path], io.FileIO] = {}
+        self._open: dict[Path, io.FileIO] = {}
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -75,9 +76,8 @@ class Samples(Dataset[tuple[torch.Tensor, Any]]):
     def _picture(self, row: int) -> np.ndarray:
         """Return a picture, RGB (height, width, 3)."""
         shard, offset, length = self._shards[self._shard_of_row[row]], int(self._offsets[row]), int(self._lengths[row])
-        file = self._file(shard)
-        file.seek(offset)
-        encoded = file.read(length)
+        # Not seek and read: forked workers share the read position of files that were open before.
+        encoded = os.pread(self._file(shard).fileno(), length, offset)
         picture = _decode(encoded, self._size) if len(encoded) == length else None
         if picture is None:
             raise UserError(
@@ -87,16 +87,14 @@ class Samples(Dataset[tuple[torch.Tensor, Any]]):
         return picture
 
     def _file(self, path: Path) -> io.FileIO:
-        # Opened on first use and kept per process: a forked worker must not move its siblings' read position.
-        place = (os.getpid(), path)
-        if place not in self._open:
+        if path not in self._open:
             if len(self._open) >= _OPEN_FILES:
                 self._open.pop(next(iter(self._open))).close()
             try:
-                self._open[place] = io.FileIO(path)
+                self._open[path] = io.FileIO(path)
             except FileNotFoundError:
                 raise UserError(f"{path} is missing; run `dvc repro` (or `dvc pull`) first") from None
-        return self._open[place]
+        return self._open[path]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_open": {}}
@@ -113,10 +111,9 @@ def open_dataset(folder: str | os.PathLike[str], split: str | None = None, *, si
         raise UserError(f"there is no split {split!r}; known: {', '.join(tables.SPLITS)}")
     files = manifests.read(folder / manifests.NAME)["files"]
     manifests.require_whole(folder, files, ["samples.parquet"])
-    table = tables.read(folder / "samples.parquet", tables.SAMPLES)
-    if split is not None:
-        table = table[table["split"] == split]
-    manifests.require_whole(folder, files, sorted(set(table["shard"])))
+    where = None if split is None else pc.field("split") == split
+    table = tables.read(folder / "samples.parquet", tables.SAMPLES, where=where)
+    manifests.require_whole(folder, files, sorted(table["shard"].unique()))
     return Samples(table, dict.fromkeys(table["dataset"].unique(), folder), size)
 
 

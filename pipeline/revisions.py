@@ -1,12 +1,12 @@
 """Tables and files of a DVC project at any revision, its own or someone else's, without checking anything out."""
 
 import atexit
-import io
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -41,6 +41,7 @@ class Revision:
     def __init__(self, fs: DVCFileSystem, name: str) -> None:
         self.fs = fs
         self.name = name
+        self._fetched = tempfile.TemporaryDirectory(prefix="veriframe-")  # tables of a remote; gone with this object
         self.commit = None if isinstance(fs.repo.fs, LocalFileSystem) else str(fs.repo.get_rev())
 
     def has(self, path: str) -> bool:
@@ -68,7 +69,7 @@ class Revision:
 
     def read_range(self, path: str, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset` of a file; of a remote file only these are fetched."""
-        fs, place = self._place(path, ask_remote=False)
+        fs, place = self.place(path, ask_remote=False)
         if self.commit and fs is self.fs.repo.fs:  # Git's own files are small, and read whole or not at all
             return self.read(path)[offset : offset + size]
         with self._explained(path):
@@ -76,12 +77,12 @@ class Revision:
         # A plain web server knows nothing of ranges and sends the whole file.
         return content if len(content) <= size else content[offset : offset + size]
 
-    def place(self, path: str) -> tuple[FileSystem, str]:
-        """Return where a file's bytes lie: DVC's file system of workspace, cache or remote, and the path there."""
-        return self._place(path, ask_remote=True)
+    def place(self, path: str, *, ask_remote: bool = True) -> tuple[FileSystem, str]:
+        """Return where a file's bytes lie: DVC's file system of workspace, cache or remote, and the path there.
 
-    def _place(self, path: str, *, ask_remote: bool) -> tuple[FileSystem, str]:
-        """Return the place of a file. Not every remote can say cheaply whether it has it: a web server sends it all."""
+        Without `ask_remote` the remote is not asked whether it has them: it takes a request each, and a web server
+        answers by sending it all.
+        """
         with self._explained(path):
             info = self.fs.info(_from_root(path))
             direct = self.fs._from_key(self.fs._get_key_from_relative(_from_root(path)))
@@ -122,10 +123,16 @@ class Revision:
             raise UserError(f"{params.PARAMS_FILE} at {self.name} holds no mapping of sections")
         return document
 
-    def _table(self, path: str) -> Path | BinaryIO:
-        """Return a local file's path, so that only what is asked for of it is read; else its bytes."""
+    def _table(self, path: str) -> Path:
+        """Return a local file's path, so that only what is asked for of it is read; a remote one is fetched once."""
         fs, place = self.place(path)
-        return Path(place) if isinstance(fs, LocalFileSystem) else io.BytesIO(self.read(path))
+        if isinstance(fs, LocalFileSystem):
+            return Path(place)
+        fetched = Path(self._fetched.name, path)
+        if not fetched.exists():
+            fetched.parent.mkdir(parents=True, exist_ok=True)
+            fetched.write_bytes(self.read(path))
+        return fetched
 
     @contextmanager
     def _explained(self, path: str) -> Iterator[None]:

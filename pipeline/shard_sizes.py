@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from pipeline.disks import in_words
 from pipeline.tars import stored_size
+from pipeline.wording import in_words
 
 SMALLEST, LARGEST = 50e6, 1e9  # bytes; smaller ones cost requests, larger ones leave workers without a shard
 GOOD = 500e6

@@ -45,8 +45,8 @@ def open_stream(
     of a DataLoader, so there should be a good many more shards than workers. With `persistent_workers=True` the
     DataLoader gives each epoch an order of its own.
 
-    Raises UserError when there is no such project, revision, folder or split, or a shard cannot be found; and while
-    reading when a shard is not as long as the dataset's manifest says.
+    Raises UserError when there is no such project, revision, folder or split; and while reading when a shard is not
+    there, or not as long as the dataset's manifest says.
     """
     shards = _shards(folder, split, repo, rev, remote)
     return Stream(
@@ -85,7 +85,7 @@ def _shards(folder: str, split: str, repo: str | None, rev: str | None, remote: 
 
 
 def _placed(revision: Revision, path: str) -> Shard:
-    file_system, place = revision.place(path)
+    file_system, place = revision.place(path, ask_remote=False)
     return {"url": file_system.unstrip_protocol(place), "file_system": _unconnected(file_system), "path": place}
 
 
@@ -95,7 +95,10 @@ def _opened(shards: Iterable[Shard]) -> Iterator[Shard]:
         file_system, path = _unconnected(shard["file_system"]), shard["path"]
         # Otherwise a web server would be asked for ranges, which not every one knows.
         how = {"block_size": 0} if file_system.protocol in ("http", "https") else {}
-        size = file_system.size(path)
+        try:
+            size = file_system.size(path)
+        except FileNotFoundError:
+            raise UserError(f"{shard['url']} is not there; ask its owner to `dvc push`") from None
         if size not in (None, shard["bytes"]):
             raise UserError(
                 f"{shard['url']} has {size} bytes, not {shard['bytes']} as the manifest says; "

@@ -406,6 +406,7 @@ def read(
     schema: pa.Schema,
     columns: list[str] | None = None,
     *,
+    where: pc.Expression | None = None,
     categories: bool = False,
     called: str | None = None,
 ) -> pd.DataFrame:
@@ -414,7 +415,7 @@ def read(
     With `categories` names are categories in the order of strings: less memory where rows are counted in millions, but
     a join or an assignment has to mind them. See `read_arrow` for the rest.
     """
-    table = read_arrow(source, schema, columns, called=called)
+    table = read_arrow(source, schema, columns, where, called)
     expected = schema if columns is None else pa.schema([schema.field(column) for column in columns])
     # Dictionaries save space on disk; in memory plain strings join and group without surprises. The large kind is what
     # pandas holds itself: it takes it over without a copy.

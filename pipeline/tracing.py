@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from pipeline import params, tables
 from pipeline.errors import UsageError, UserError
+from pipeline.wording import printable
 
 DATA = Path("data")
 NEAREST, LOOKED_AT = 3, 300
@@ -61,7 +62,7 @@ def _aligned(facts: list[tuple[str, Any]]) -> list[str]:
 
 def _word(value: Any) -> str:
     text = f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    return printable(text)
 
 
 # --- what the stages say ---------------------------------------------------------------------------------------------

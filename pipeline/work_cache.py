@@ -17,6 +17,7 @@ from typing import Any
 
 from pipeline import disks
 from pipeline.errors import UserError
+from pipeline.wording import in_words
 
 PARTS = {
     "extract": "faces and crops of videos",
@@ -142,7 +143,7 @@ def _drop_empty_folders(top: Path) -> None:
 
 def describe(report: Report) -> str:
     """Return the report of `look`, with `pruned` of `prune` if there is one, as text for people."""
-    free = f"{disks.in_words(report['free_bytes'])} free on its disk"
+    free = f"{in_words(report['free_bytes'])} free on its disk"
     lines = [f"{report['path']}: {_in_words(report)}; {free}"]
     width = max(map(len, PARTS.values()))
     for part, held in report["parts"].items():
@@ -154,7 +155,7 @@ def describe(report: Report) -> str:
 
 
 def _in_words(held: Report) -> str:
-    return f"{held['files']:,} {'file' if held['files'] == 1 else 'files'}, {disks.in_words(held['bytes'])}"
+    return f"{held['files']:,} {'file' if held['files'] == 1 else 'files'}, {in_words(held['bytes'])}"
 
 
 def _ages(held: Report) -> str:

@@ -33,9 +33,8 @@ def main() -> None:
         )
     frames = tables.read(crops / "frames.parquet", tables.FRAMES)
     kept = frames[frames.status == "kept"].assign(dataset=key)
-    shutil.rmtree(
-        out, ignore_errors=True
-    )  # DVC does so; else shards of an earlier run by hand would be in the manifest
+    # As DVC does: else shards of an earlier run by hand would be in the manifest.
+    shutil.rmtree(out, ignore_errors=True)
     counts = knobs.shards.model_dump()
     with local_engine(machine.workers()) as run:
         samples = shards.write_shards(kept, crops, out, knobs.look, counts, run)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
+import pyarrow.compute as pc
 from pydantic import Field
 
-from pipeline import machine, params, tables
+from pipeline import machine, manifests, params, tables
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.files import folder_of_each, sha256_of_file, sha256_of_text
 
@@ -86,7 +87,7 @@ def main() -> None:
 
 
 def read_samples(keys: list[str]) -> pd.DataFrame:
-    """Return the samples of the datasets `keys`, one table."""
+    """Return the samples of train and val of the datasets `keys`, one table; UserError where shards are not whole."""
     known = params.load_datasets()
     for key in keys:
         if key not in known:
@@ -96,7 +97,11 @@ def read_samples(keys: list[str]) -> pd.DataFrame:
     if len(set(keys)) < len(keys):
         raise UserError(f"params.yaml: train.datasets names a dataset twice: {', '.join(keys)}")
     folders = folder_of_each(SHARDS, known)
-    found = [tables.read(folders[key] / "samples.parquet", tables.SAMPLES) for key in keys]
+    learned = pc.field("split").isin(["train", "val"])
+    found = []
+    for key in keys:
+        manifests.require_whole(folders[key], manifests.read(folders[key] / manifests.NAME)["files"])
+        found.append(tables.read(folders[key] / "samples.parquet", tables.SAMPLES, where=learned))
     return pd.concat(found, ignore_index=True)
 
 

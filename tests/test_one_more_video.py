@@ -33,7 +33,7 @@ def built(project: Path, root: Path, changes: dict[str, Any]) -> tuple[dict[str,
     [
         ({"reduce.quota": NONE}, 0),
         ({"reduce.quota": {"train": 8, "val": 2, "test": "none"}}, 8),
-        ({"reduce.quota": {"train": "smallest_class", "val": "smallest_class", "test": "none"}}, 100),
+        ({"reduce.quota": {"train": "smallest_class", "val": "smallest_class", "test": "none"}}, 8),
     ],
     ids=["none", "number", "smallest_class"],
 )

@@ -115,6 +115,28 @@ def test_a_whole_project_is_read_to_the_last_byte_and_left_alone(
         }
 
 
+def test_links_into_the_cache_are_read_once(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(project, "dvc", "config", "--local", "cache.type", "hardlink,symlink")
+    run(project, "dvc", "checkout", "--relink")
+    assert (project / SHARD).samefile(object_of(project / ".dvc/cache", project / SHARD))
+    read: list[str] = []
+    monkeypatch.setattr(places, "digest", lambda job: (read.append(job[1]), hashing.digest(job))[1])
+    assert report(capsys)["findings"] == []
+    inodes = Counter((Path(path).stat().st_dev, Path(path).stat().st_ino) for path in read)
+    assert len(inodes) > 100 and set(inodes.values()) == {1}
+
+    os.chmod(project / SHARD, 0o644)
+    with (project / SHARD).open("r+b") as file:  # what one name is damaged by, the other is too
+        file.seek(700)
+        file.write(bytes([file.read(1)[0] ^ 1]))
+    assert [found for found in damaged_files(capsys) if found[1] == "altered"] == [
+        ("cache", "altered", SHARD),
+        ("workspace", "altered", SHARD),
+    ]
+
+
 def test_what_was_never_pulled_is_no_problem(
     tmp_path: Path, pushed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from pipeline.comparing.facts import Facts, changes
 from pipeline.tables import CLASSES
+from pipeline.wording import in_words, printable
 
 EXAMPLES = 10  # rows of each list that the text shows; --json has them all
 NAMED = 3  # parameters that the sentence names
@@ -104,7 +105,7 @@ def figures(dataset: Facts) -> Iterator[tuple[str, str]]:
         for what in ("changed", "added", "removed"):
             if shards[what]:
                 yield f"shards {what}", _some(shards[what])
-        yield "to fetch anew", f"{shards['bytes_to_fetch'] / 1e6:,.1f} MB"
+        yield "to fetch anew", in_words(shards["bytes_to_fetch"])
 
 
 def counts(dataset: Facts) -> list[tuple[str, str, str]]:
@@ -122,11 +123,6 @@ def shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "none" if value is None else str(value).lower()
     return f"{value:,}" if isinstance(value, int) else printable(str(value))
-
-
-def printable(text: str) -> str:
-    """Return `text` without characters that would steer a terminal: names come from other people's files."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _summary(dataset: Facts) -> str:

@@ -59,9 +59,10 @@ def changes(matched: Matched) -> dict[str, pa.Table]:
 
 def _beside(matched: Matched, names: list[str], changed: list[str]) -> pa.Table:
     """Return the columns `names` as they are, and of each of `changed` one as it was and one as it is."""
-    sides = (("before", matched.before), ("after", matched.after))
-    both = {f"{name}_{when}": column(side, name) for when, side in sides for name in changed}
-    return pa.table({name: matched.after[name] for name in names} | both)
+    before, after = matched.before, matched.after
+    both = {f"{name}_before": column(before, name) for name in changed}
+    both |= {f"{name}_after": column(after, name) for name in changed}
+    return pa.table({name: after[name] for name in names} | both)
 
 
 def cells(before: pa.Table, after: pa.Table, lists: dict[str, pa.Table]) -> list[dict[str, Any]]:

@@ -52,11 +52,12 @@ def compare_videos(key: str, before: Revision, after: Revision) -> dict[str, Any
 
 def changes(matched: Matched) -> dict[str, pa.Table]:
     """Return the lists of compare_videos from the videos of two versions, matched by `video`."""
-    was, now = (pc.equal(column(side, "status"), "ok") for side in (matched.before, matched.after))
+    sides = matched.before, matched.after
+    was, now = (pc.equal(column(side, "status"), "ok") for side in sides)
     both = matched.where(pc.and_(was, now))
     neither = matched.where(pc.invert(pc.or_(was, now)))
-    opened = matched.where(pc.and_(*(pc.is_valid(side["sha256"]) for side in (matched.before, matched.after))))
-    assigned = {"resplit": "split", "regrouped": "group"} if "split" in matched.after.column_names else {}
+    opened = matched.where(pc.and_(*(pc.is_valid(side["sha256"]) for side in sides)))
+    assigned = {"resplit": "split", "regrouped": "group"} if "split" in matched.now.column_names else {}
     shown = ["video", "label", "status", "reason", *(name for name in ("split",) if assigned)]
     return {
         "added": matched.added.select(shown),
@@ -98,8 +99,9 @@ def _counts(videos: pa.Table) -> dict[str, int]:
 def _changed(matched: Matched, name: str) -> pa.Table:
     """Return video, before and after of those videos whose column `name` changed."""
     changed = matched.where(differs(matched, name))
-    columns = {"before": column(changed.before, name), "after": column(changed.after, name)}
-    return pa.table({"video": column(changed.after, "video"), **columns})
+    before, after = changed.before, changed.after
+    columns = {"before": column(before, name), "after": column(after, name)}
+    return pa.table({"video": column(after, "video"), **columns})
 
 
 def _fact(matched: Matched, name: str) -> pa.Table:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import machine
-from pipeline.engines import running
 from pipeline.engines.running import (
     BEGUN,
     ENVIRONMENT,
@@ -26,6 +25,7 @@ from pipeline.engines.running import (
     WorkerDied,
     WorkerKilled,
     is_late,
+    run,
 )
 from pipeline.engines.worker import begin_and_answer
 from pipeline.errors import UserError
@@ -100,7 +100,7 @@ def _run_of_ray(workers: int | None, timeout_s: float | None) -> Run:
     def end(task: _Task) -> None:
         ray.cancel(task.answers, force=True)
 
-    return functools.partial(running.run, start, finish, end, at_once)
+    return functools.partial(run, start, finish, end, at_once)
 
 
 @dataclass(eq=False)

@@ -29,7 +29,7 @@ def write_pictures(source: Source, out: Path, trees: Sequence[Sequence[str]], ru
     samples = source.samples.assign(paths=pd.Series(list(zip(*trees, strict=True)), dtype=object))
     rows = samples[["key", "offset", "bytes", "sha256", "paths"]]
     jobs = [
-        {"shard": str(source.folder / str(shard)), "out": str(out), "rows": of_shard.to_dict("records")}
+        {"shard": str(source.folder / str(shard)), "out": str(out), "rows": of_shard}
         for shard, of_shard in rows.groupby(samples.shard)
     ]
     for job, result in track(run, unpack_shard, jobs, f"export {source.key}", "tar"):
@@ -39,7 +39,7 @@ def write_pictures(source: Source, out: Path, trees: Sequence[Sequence[str]], ru
 
 def unpack_shard(job: Job) -> None:
     """Write the pictures of one shard (runs in a worker)."""
-    for row in job["rows"]:
+    for row in job["rows"].to_dict("records"):
         jpg = tars.read_member(Path(job["shard"]), row["offset"], row["bytes"])
         if sha256_of_bytes(jpg) != row["sha256"]:
             raise UserError(f"{row['key']}.jpg is not as samples.parquet has it; run `dvc checkout`")

@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from pipeline import answer_store, decoding, extraction, extraction_plan, machine, params, shard_sizes, shards, tables
 from pipeline.answers import Request
-from pipeline.disks import in_words
 from pipeline.engines import Run, Watch, local_engine
 from pipeline.errors import UsageError
 from pipeline.extraction_plan import Plan
 from pipeline.footage import Footage
 from pipeline.forecasting import crop_sizes, disk_space, estimates, timing
+from pipeline.wording import in_words
 
 Row = dict[str, Any]
 Frames = dict[str, list[int]]  # video -> frames

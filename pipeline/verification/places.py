@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pipeline.verification.recorded import Output, Stores, files_here
 MOST_REQUESTS = 16  # at once to a remote; more of them gain little, and each holds a block in memory
 ABSENT = (FileNotFoundError, NotADirectoryError)
 
+Inode = tuple[int, int, str] | None
 Finding = dict[str, str]  # place, path, problem, detail; of stored objects also `object`, of samples `sample`
 
 
@@ -73,9 +75,10 @@ def store_of(name: str, stores: Stores, outputs: list[Output]) -> Place:
     return Place(name, fs, outputs, at, threads)
 
 
-def rehash(place: Place, *, complete: bool) -> list[Finding]:
+def rehash(place: Place, *, complete: bool, known: dict[Inode, Digest]) -> list[Finding]:
     """Read every file that should be in `place`, and note there what it holds. An object of many files is read once.
 
+    `known` holds what was read on this machine already, and is added to: a workspace may be links into the cache.
     Unless the place is meant to be `complete`, an output of which there is nothing is noted as not here.
     """
     jobs: dict[str, Job] = {}
@@ -84,8 +87,15 @@ def rehash(place: Place, *, complete: bool) -> list[Finding]:
             at = place.at(output, path)
             with_sha256 = output.has_manifest or (at in jobs and jobs[at][-1])
             jobs[at] = (place.fs, at, output.hash_name, with_sha256)
-    done = track(in_threads(place.threads), digest, list(jobs.values()), f"verify {place.name}", "file")
-    results: dict[str, Digest | Exception] = {job[1]: result for job, result in done}
+    inodes = {at: _inode(job) for at, job in jobs.items()}
+    results: dict[str, Digest | Exception] = {
+        at: seen for at, inode in inodes.items() if (seen := known.get(inode)) and (seen.sha256 or not jobs[at][-1])
+    }
+    unread = [job for at, job in jobs.items() if at not in results]
+    for job, result in track(in_threads(place.threads), digest, unread, f"verify {place.name}", "file"):
+        results[job[1]] = result
+        if isinstance(result, Digest) and inodes[job[1]]:
+            known[inodes[job[1]]] = result
     read = [result for result in results.values() if isinstance(result, Digest)]
     place.files, place.size = len(read), sum(result.size for result in read)
     if complete and results and all(isinstance(result, ABSENT) for result in results.values()):
@@ -111,6 +121,16 @@ def rehash(place: Place, *, complete: bool) -> list[Finding]:
             else:
                 place.right.add(path)
     return findings
+
+
+def _inode(job: Job) -> Inode:
+    """Return what tells a file of this machine from every other, and how it is hashed; None where it is elsewhere."""
+    fs, path, hash_name, _ = job
+    if fs.protocol == LOCAL.protocol:
+        with suppress(OSError):
+            state = Path(path).stat()
+            return state.st_dev, state.st_ino, hash_name
+    return None
 
 
 def _problem(result: Digest | Exception, recorded: str) -> tuple[str, str] | None:

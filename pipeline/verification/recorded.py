@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ class Output:
     imported: bool  # from another project
     ignored: Any  # what .dvcignore says, as DVC keeps it
 
-    @property
+    @cached_property  # asked for once per file: made each time, a folder of 100,000 files would take days
     def objects(self) -> dict[str, str]:
         """Return path -> name of the object in cache and remote; a folder's own path stands for its listing."""
         return {self.path: self.oid} | (self.files or {})
 
-    @property
+    @cached_property
     def has_manifest(self) -> bool:
         """Return whether there is a manifest.json in it, which would know the SHA-256 of files too."""
         return any(Path(path).name == manifests.NAME for path in self.files or ())

@@ -1,10 +1,12 @@
 """Folders of shards: files against manifest.json, that against what Git has, samples against samples.parquet."""
 
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import machine, manifests, tables
 from pipeline.errors import UserError, first_line
@@ -73,7 +75,11 @@ def _against_table(place: Place, output: Output, folder: str) -> list[Finding]:
         for shard in sorted(named - recorded)
     ]
     shards = sorted(name for name in recorded if name.endswith(".tar") and f"{folder}/{name}" in place.digests)
-    jobs = [(shard, Path(place.at(output, f"{folder}/{shard}")), samples) for shard in shards]
+    rows_of = _by_shard(samples)
+    jobs = [
+        (shard, Path(place.at(output, f"{folder}/{shard}")), rows_of.get(shard, samples.slice(0, 0)))
+        for shard in shards
+    ]
     for (shard, _, _), result in track(in_threads(machine.workers()), compare, jobs, f"verify {path}", "shard"):
         at = f"{folder}/{shard}"
         if isinstance(result, (OSError, tarfile.TarError)):
@@ -83,6 +89,17 @@ def _against_table(place: Place, output: Output, folder: str) -> list[Finding]:
         else:
             findings += [place.finding(output, at, problem, what, sample=key) for key, problem, what in result]
     return findings
+
+
+def _by_shard(samples: pa.Table) -> dict[str, pa.Table]:
+    """Return the rows of each shard: sorted once, since to look through all rows for each would be quadratic."""
+    names = samples["shard"].cast(pa.string())
+    in_order = samples.take(pc.sort_indices(names))
+    rows_of, start = {}, 0
+    for shard, count in sorted(Counter(names.to_pylist()).items()):
+        rows_of[shard] = in_order.slice(start, count)
+        start += count
+    return rows_of
 
 
 def _folders_with(place: Place, name: str) -> Iterator[tuple[Output, str]]:

@@ -7,10 +7,11 @@ from typing import Any
 
 from dvc.repo import Repo
 
-from pipeline.disks import in_words
 from pipeline.verification import recorded
-from pipeline.verification.places import look_for_more, rehash, store_of, workspace_of
+from pipeline.verification.hashing import Digest
+from pipeline.verification.places import Inode, look_for_more, rehash, store_of, workspace_of
 from pipeline.verification.shards import against_manifests, against_samples
+from pipeline.wording import in_words
 
 FACTS = "reports/metrics/data.json"  # in Git: per dataset the SHA-256 of its manifest
 SAID = 20  # findings about samples of one shard, and outputs that are not here; the rest is counted
@@ -34,9 +35,9 @@ def verify(remote: str | None = None) -> dict[str, Any]:
         local = [workspace_of(root, outputs), store_of("cache", cache, [out for out in outputs if out.cached])]
         pushed = [out for out in outputs if out.pushed]
         remotes = [store_of(f"remote {remote}", further, pushed)] if further else []
-        findings = []
+        findings, known = [], dict[Inode, Digest]()
         for place in [*local, *remotes]:
-            findings += rehash(place, complete=place in remotes) + against_manifests(place, trusted)
+            findings += rehash(place, complete=place in remotes, known=known) + against_manifests(place, trusted)
         findings += look_for_more(local[0], root) + against_samples(local)
     order = [place.name for place in [*local, *remotes]]
     notes += [f"no hash is recorded for {path}; run `dvc repro`" for path in unrecorded]
