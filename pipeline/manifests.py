@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.files import sha256_of_file
 
 NAME = "manifest.json"
 FORMAT = "veriframe-manifest-1"
@@ -19,7 +20,10 @@ def read(path: Path) -> dict[str, Any]:
     try:
         return parse(path.read_bytes(), str(path))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run `dvc repro` (or `dvc pull`) first") from None
+        what = path if path.parent.is_dir() else path.parent
+        raise UserError(f"{what} is missing; run `dvc repro` (or `dvc pull`) first") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def parse(content: bytes, name: str) -> dict[str, Any]:
@@ -38,11 +42,16 @@ def parse(content: bytes, name: str) -> dict[str, Any]:
 
 
 def require_whole(folder: Path, files: dict[str, dict[str, Any]], names: Iterable[str] | None = None) -> None:
-    """Compare the sizes of `names` (all) in `folder` with `files`, those of its manifest.
+    """Compare the sizes of `names` (all) in `folder` with `files`, those of its manifest; of tables the bytes too.
 
-    It is soon done, and finds what an interrupted copy leaves. Raises UserError when one is missing or differs.
+    It is soon done, and finds what an interrupted copy leaves, and a label that somebody changed. Raises UserError when
+    one is missing or differs.
     """
-    wrong = [name for name in (files if names is None else names) if _size(folder / name) != _listed(files, name)]
+    names = list(files if names is None else names)
+    wrong = [name for name in names if _size(folder / name) != _listed(files, name)]
+    for name in names:
+        if name.endswith(".parquet") and name not in wrong and sha256_of_file(folder / name) != files[name]["sha256"]:
+            raise UserError(f"{folder / name} is not the one its {NAME} names; see `veriframe verify`")
     if not wrong:
         return
     first, here, listed = wrong[0], _size(folder / wrong[0]), _listed(files, wrong[0])
@@ -50,6 +59,10 @@ def require_whole(folder: Path, files: dict[str, dict[str, Any]], names: Iterabl
     problem = problem if here is not None else "is missing"
     more = f" ({len(wrong) - 1} more files are wrong too)" if len(wrong) > 1 else ""
     raise UserError(f"{folder / first} {problem}{more}; run `dvc pull` (or `dvc checkout`), or copy the folder again")
+
+
+def _is_entry(facts: Any) -> bool:
+    return isinstance(facts, dict) and isinstance(facts.get("bytes"), int) and isinstance(facts.get("sha256"), str)
 
 
 def _size(path: Path) -> int | None:

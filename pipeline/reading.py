@@ -82,7 +82,7 @@ class Samples(Dataset[tuple[torch.Tensor, Any]]):
         if picture is None:
             raise UserError(
                 f"{shard}: no picture at byte {offset} for {self.table['key'][row]}; the shard is not the one "
-                "samples.parquet was written for: run `dvc repro` (or `dvc checkout`)"
+                "samples.parquet was written for, or damaged: `veriframe verify` tells"
             )
         return picture
 
@@ -107,6 +107,8 @@ def open_dataset(folder: str | os.PathLike[str], split: str | None = None, *, si
     missing or has another size than manifest.json says.
     """
     folder = Path(folder)
+    if size is not None and size < 1:
+        raise UserError(f"size must be at least 1 pixel, not {size}")
     if split not in (None, *tables.SPLITS):
         raise UserError(f"there is no split {split!r}; known: {', '.join(tables.SPLITS)}")
     files = manifests.read(folder / manifests.NAME)["files"]
@@ -164,8 +166,12 @@ class EpochBatches(Sampler[list[int]]):
         self, samples: int, batch_size: int, seed: int | None = None, rank: int | None = None, ranks: int | None = None
     ) -> None:
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if batch_size < 1:
+            raise UserError(f"batch_size must be at least 1, not {batch_size}")
         self._ranks = ranks if ranks is not None else torch.distributed.get_world_size() if together else 1
         self._rank = rank if rank is not None else torch.distributed.get_rank() if together else 0
+        if not 0 <= self._rank < self._ranks:
+            raise UserError(f"rank must be 0 to {self._ranks - 1}, one less than ranks, not {self._rank}")
         if samples < self._ranks:
             raise UserError(f"{samples} samples cannot be shared by {self._ranks} processes; use fewer processes")
         fewest = min(batch_size, 2)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from command import veriframe
 from damage import flip, listing_of, md5_of, object_of, stored, swap_label
 from pipeline import manifests, sealing, tables
 from pipeline.files import sha256_of_file
+from pipeline.verification import hashing, places
 from project import commit, fingerprint, lock, run
 from remote_servers import http_server, s3_server
 
@@ -126,15 +128,6 @@ def test_links_into_the_cache_are_read_once(
     assert report(capsys)["findings"] == []
     inodes = Counter((Path(path).stat().st_dev, Path(path).stat().st_ino) for path in read)
     assert len(inodes) > 100 and set(inodes.values()) == {1}
-
-    os.chmod(project / SHARD, 0o644)
-    with (project / SHARD).open("r+b") as file:  # what one name is damaged by, the other is too
-        file.seek(700)
-        file.write(bytes([file.read(1)[0] ^ 1]))
-    assert [found for found in damaged_files(capsys) if found[1] == "altered"] == [
-        ("cache", "altered", SHARD),
-        ("workspace", "altered", SHARD),
-    ]
 
 
 def test_what_was_never_pulled_is_no_problem(
@@ -279,7 +272,7 @@ def test_a_damaged_listing_of_a_folder(project: Path, capsys: pytest.CaptureFixt
 
     stored(project / "../lab", oid).unlink()
     damaged.unlink()
-    assert damaged_files(capsys) == [("workspace", "altered", SHARDS)]
+    assert damaged_files(capsys) == [("cache", "missing", SHARDS), ("workspace", "altered", SHARDS)]
     flip(project / SHARD)
     assert damaged_files(capsys, "--remote", "lab") == [
         ("cache", "missing", SHARDS),
@@ -336,6 +329,54 @@ def test_imported_shards(
         ("workspace", "altered", "theirs/samples.parquet"),
     ]
     assert sample.startswith(f"{key}: label is ")
+
+
+def test_one_split_imported_with_its_index(
+    tmp_path: Path, pushed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "consumer/faces").mkdir(parents=True)
+    consumer = enter(tmp_path / "consumer", monkeypatch)
+    run(consumer, "git", "init", "--quiet")
+    run(consumer, "dvc", "init", "--quiet")
+    for name in ("test", "samples.parquet", "manifest.json"):
+        run(consumer, "dvc", "import", "--quiet", str(pushed / "project"), f"{SHARDS}/{name}", "--out", f"faces/{name}")
+    assert report(capsys)["findings"] == []  # the other splits are not missed
+
+    key = swap_label(consumer / "faces/samples.parquet", tables.SAMPLES, ["shard", "offset"])
+    flip(consumer / "faces/test/test-000001.tar")
+    files, samples = findings(capsys)
+    assert files == [
+        ("workspace", "altered", "faces/samples.parquet"),
+        ("workspace", "altered", "faces/test/test-000001.tar"),
+    ]
+    rows = tables.read(consumer / "faces/samples.parquet", tables.SAMPLES).set_index("key")
+    told = [f"{key}: label is "] if rows.split[key] == "test" else []
+    assert [sample for sample in samples if ": label is " in sample][: len(told)] == [
+        sample for sample in samples if sample.startswith(tuple(told))
+    ]
+
+
+def test_what_was_here_and_is_gone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(project / SHARDS)
+    (project / "reports/metrics/data.json").unlink()  # Git has it, and the lock knows it
+    shutil.rmtree(project / "data/check" / OWN)
+    (project / "data/check" / OWN).write_text("no folder")
+    listed = listing_of(project, f"split@{OWN}")
+    files = json.loads(stored(project / ".dvc/cache", listed).read_text())
+    for oid in {listed, *(entry["md5"] for entry in files)}:
+        stored(project / ".dvc/cache", oid).unlink(missing_ok=True)
+    assert damaged_files(capsys) == [
+        ("cache", "missing", f"data/split/{OWN}"),
+        ("workspace", "altered", f"data/check/{OWN}"),
+        ("workspace", "missing", SHARDS),
+        ("workspace", "missing", "reports/metrics/data.json"),
+    ]
+
+
+def test_nothing_recorded(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+    code, said, complaint = veriframe(capsys, "verify")
+    assert (code, said) == (2, "") and "no hash of any output is recorded; run `dvc repro`" in complaint
 
 
 def test_an_s3_remote(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -415,6 +456,9 @@ def test_lines_for_people(project: Path, capsys: pytest.CaptureFixture[str]) -> 
 
     table = tables.read(project / TABLE, tables.SAMPLES)
     tables.write(project / TABLE, table.assign(label=1 - table.label), tables.SAMPLES, order=["shard", "offset"])
+    for oid in (listing_of(project, "train"), md5_of(project / "data/train/model.safetensors")):
+        stored(project / ".dvc/cache", oid).unlink()
+    stored(project / ".dvc/cache", md5_of(project / "data/train/model.json")).unlink()
     shutil.rmtree(project / "data/train")
     code, text, _ = veriframe(capsys, "verify")
     lines = text.splitlines()

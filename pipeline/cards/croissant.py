@@ -139,7 +139,7 @@ def _responsible_ai(facts: Facts) -> Json:
     source, rendered = facts.source, facts.source.rendered
     shared = [*words.leaks(facts), *words.across(facts)]
     return {
-        "rai:dataCollection": words.collection(facts),
+        "rai:dataCollection": f"{words.collection(facts)} {words.compression(facts)}",
         "rai:dataCollectionType": ["Software Collection"] if rendered else ["Secondary Data analysis"],
         "rai:dataCollectionRawData": f"{source.title}. {source.terms.text} (Known from: {source.terms.basis}.)",
         "rai:dataCollectionMissingData": words.missing(facts),
@@ -187,7 +187,7 @@ def _pictures(facts: Facts) -> Json:
         "@type": "cr:FileSet",
         "@id": PICTURES,
         "name": PICTURES,
-        "description": "One <key>.jpg for each row of samples; <key>.json beside it repeats its label and place.",
+        "description": f"One `<key>.jpg` for each row of samples; {words.members(facts)}",
         "containedIn": [{"@id": name} for row in facts.splits for name in row["tars"]],
         "encodingFormat": "image/jpeg",
         "includes": "*.jpg",

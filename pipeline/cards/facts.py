@@ -93,9 +93,11 @@ class Facts:
     samples: int
     cells: list[Row]  # per split and class: samples, videos, groups, and the columns of tables.FILLED
     methods: list[Row]  # per method and class: samples of each split
+    compressions: list[tuple[str, int]]  # samples by compression level
     splits: list[Row]  # per split: usable videos, of them official and carved; tars, of them filled; bytes
     files_found: int  # rows of the index
-    rejected: list[tuple[str, int]]  # videos of the dataset that are not used, by reason
+    rejected: list[tuple[str, int]]  # videos of the dataset that are not usable, by reason
+    without_picture: list[tuple[str, int]]  # usable videos that gave none, by reason in words
     left_out: list[tuple[str, int]]  # of the others: no videos of it, or not asked for
     failed: list[tuple[str, int]]  # frames that were decoded and are not usable, by reason
     decoded: int
@@ -120,9 +122,8 @@ def gather(key: str, data: Path = Path("data")) -> Facts:
     files = manifests.read(manifest)["files"]
     columns = ["video", "split", "label", "method", "group", "shard"]
     samples = tables.read(data / "shard" / key / "samples.parquet", tables.SAMPLES, columns, categories=True)
-    frames = tables.read(
-        data / "extract" / key / "frames.parquet", tables.FRAMES, ["status", "reason", "recipe"], categories=True
-    )
+    columns = ["video", "status", "reason", "recipe"]
+    frames = tables.read(data / "extract" / key / "frames.parquet", tables.FRAMES, columns, categories=True)
     assignments = tables.read(data / "split" / key / "videos.parquet", tables.ASSIGNMENTS)
     rejected = _counted(assignments[assignments.status != "ok"].reason)
     checked = tables.read(data / "check" / key / "findings.parquet", tables.FINDINGS)
@@ -141,10 +142,12 @@ def gather(key: str, data: Path = Path("data")) -> Facts:
         samples=len(samples),
         cells=_cells(samples, tables.read(data / "extract" / key / "quotas.parquet", tables.FILLED)),
         methods=_methods(samples),
+        compressions=_compressions(samples),
         splits=_splits(samples, assignments, files),
         files_found=len(assignments),
         rejected=[row for row in rejected if row[0] not in (*NO_VIDEO, *NOT_ASKED_FOR)],
         left_out=[row for row in rejected if row[0] in (*NO_VIDEO, *NOT_ASKED_FOR)],
+        without_picture=_without_picture(samples, frames, assignments),
         failed=_counted(frames[frames.status == "failed"].reason),
         decoded=int((frames.status != "unused").sum()),
         recipes=sorted(set(frames.recipe[frames.recipe != ""])),
@@ -185,6 +188,25 @@ def _methods(samples: pd.DataFrame) -> list[Row]:
         {"method": str(row["method"]), "class": CLASSES[row["label"]], **{split: int(row[split]) for split in SPLITS}}
         for row in rows
     ]
+
+
+def _compressions(samples: pd.DataFrame) -> list[tuple[str, int]]:
+    counts = samples.video.astype("category").cat.remove_unused_categories().value_counts()
+    by_level = counts.groupby(counts.index.astype("str").str.split("/").str[2]).sum()
+    return [(str(level), int(count)) for level, count in by_level.sort_index().items()]
+
+
+def _without_picture(samples: pd.DataFrame, frames: pd.DataFrame, assignments: pd.DataFrame) -> list[tuple[str, int]]:
+    """Return how many usable videos gave no picture, by reason: every such video counts once."""
+    none = set(assignments.video[assignments.status == "ok"]) - set(samples.video.unique())
+    spare = none & set(frames.video[frames.status.isin(["surplus", "unused"])].unique())
+    failed = none & set(frames.video[frames.status == "failed"].unique()) - spare
+    counts = {
+        "not needed for the quota": len(spare),
+        "without a usable frame": len(failed),
+        "without a candidate frame": len(none - spare - failed),
+    }
+    return [(reason, count) for reason, count in counts.items() if count]
 
 
 def _splits(samples: pd.DataFrame, assignments: pd.DataFrame, files: dict[str, Row]) -> list[Row]:

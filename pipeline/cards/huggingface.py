@@ -197,11 +197,18 @@ def _contents(facts: Facts) -> str:
     )
     files = (
         f"The pictures lie in {words.count(sum(len(row['tars']) for row in facts.splits), 'WebDataset tar')} "
-        f"({_megabytes(sum(row['bytes'] for row in facts.splits))}): `<key>.jpg`, and `<key>.json` with label, method, "
-        "video, frame and provenance group. `samples.parquet` lists every picture with its place and SHA-256."
+        f"({_megabytes(sum(row['bytes'] for row in facts.splits))}), each as `<key>.jpg`; {words.members(facts)} "
+        "`samples.parquet` lists every picture with its shard, its byte offset there and its SHA-256."
     )
     return _paragraphs(
-        [cells, "Pictures by method, under the source's names:", methods, files, *words.part_taken(facts)]
+        [
+            cells,
+            "Pictures by method, under the source's names:",
+            methods,
+            words.compression(facts),
+            files,
+            *words.part_taken(facts),
+        ]
     )
 
 

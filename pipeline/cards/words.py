@@ -77,26 +77,55 @@ def part_taken(facts: Facts) -> list[str]:
 
 
 def collection(facts: Facts) -> str:
-    """Return where the footage comes from and what of it was found."""
-    usable = sum(row["videos"] for row in facts.splits)
+    """Return where the footage comes from, what of it was found, and how much of that gave pictures."""
+    usable, rejected, none = _usable(facts), _sum(facts.rejected), _sum(facts.without_picture)
     origin = (
         "Talking faces were rendered, and some of them forged, by a program; nobody was filmed."
         if facts.source.rendered
         else f"The videos or images come from: {facts.source.title}."
     )
-    found = f"The index has {facts.files_found:,} entries: files, and listed files that are missing."
-    return f"{origin} {found} {count(usable, 'video')} {_are(usable)} used."
+    found = f"The index has {facts.files_found:,} entries: files, and listed files that are missing"
+    if others := _sum(facts.left_out):
+        found += f"; {others:,} of them {_are(others)} no videos of the dataset, missing, or not asked for"
+    return (
+        f"{origin} {found}. Of {count(usable + rejected, 'video')} of the dataset {usable:,} {_are(usable)} usable; "
+        f"{usable - none:,} of these gave pictures and {none:,} gave none."
+    )
+
+
+def compression(facts: Facts) -> str:
+    """Return the compression levels of the videos behind the pictures."""
+    if [level for level, _ in facts.compressions] == ["native"]:
+        return "Compression level: native (the source names none)."
+    if len(facts.compressions) == 1:
+        return f"Compression level, by the source's name: {facts.compressions[0][0]}."
+    levels = [f"{level} ({count(number, 'picture')})" for level, number in facts.compressions]
+    return f"Compression levels, by the source's names: {listed(levels)}."
+
+
+def members(facts: Facts) -> str:
+    """Return what the .json member beside a picture holds."""
+    told = "`<key>.json` has its label, method, video, frame and provenance group"
+    if facts.extract.faces == "none":
+        return f"{told}."
+    return (
+        f"{told}, and of the face `box` (x, y, width, height) and `landmarks` in pixels of the upright video frame, "
+        "not of the picture. Where in the frame a picture was cut stands neither there nor in samples.parquet: "
+        f"data/extract/{facts.key}/frames.parquet in the project has it (crop_x, crop_y, crop_width, crop_height: the "
+        "loose crop that the picture was made from)."
+    )
 
 
 def missing(facts: Facts) -> str:
     """Return what was rejected and what turned out unusable, with reasons."""
-    videos, frames = sum(number for _, number in facts.rejected), sum(number for _, number in facts.failed)
+    videos, none, frames = _sum(facts.rejected), _sum(facts.without_picture), _sum(facts.failed)
     of_videos = f": {reasons(facts.rejected)}" if videos else ""
+    of_none = f": {reasons(facts.without_picture)}" if none else ""
     of_frames = f": {reasons(facts.failed)}. The next frame in order took the place of each, if there was one"
     return (
-        f"{count(videos, 'video')} of the dataset {_are(videos)} not used{of_videos}. Of "
-        f"{count(facts.decoded, 'frame')} decoded {count(frames, 'frame')} {_are(frames)} not usable"
-        f"{of_frames if frames else ''}."
+        f"{count(videos, 'video')} of the dataset {_are(videos)} not usable{of_videos}. {none:,} of "
+        f"{count(_usable(facts), 'usable video')} gave no picture{of_none}. Of {count(facts.decoded, 'frame')} decoded "
+        f"{count(frames, 'frame')} {_are(frames)} not usable{of_frames if frames else ''}."
     )
 
 
@@ -113,7 +142,9 @@ def splitting(facts: Facts) -> str:
         by = [f"{row[name]:,} {how}" for name, how in words.items() if row[name]]
         told.append(f"{count(row['videos'], 'video')} in {NAMES[row['split']]}" + (f" ({listed(by)})" if by else ""))
     carved = " Carved are whole provenance groups, so that no material is on both sides of a carved border."
-    return f"Splits: {listed(told)}." + (carved if any(row["carved"] for row in facts.splits) else "")
+    return f"Splits of the usable videos: {listed(told)}." + (
+        carved if any(row["carved"] for row in facts.splits) else ""
+    )
 
 
 def selection(facts: Facts) -> list[str]:
@@ -217,7 +248,8 @@ def shortcut(name: str, facts: Facts) -> str:
         return f"{told} {meant[name]}"
     if row["upper"] < 0.5:
         return f"{told} Below chance is no shortcut."
-    return f"{told} The interval holds 0.5: as far as these videos show, nothing is given away."
+    highest = max(row["upper"], 1 - row["lower"])
+    return f"{told} The interval holds 0.5: no shortcut was found, but one up to AUROC {highest:.3f} is not excluded."
 
 
 def checked(facts: Facts) -> str:
@@ -281,6 +313,14 @@ def _quota(rule: str, minimum: int) -> str:
         "each class keeps as many as the rarer one" if rule == "smallest_class" else f"each class keeps {rule} frames"
     )
     return f"{kept}, and of each video at least {minimum}" if minimum else kept
+
+
+def _usable(facts: Facts) -> int:
+    return sum(row["videos"] for row in facts.splits)
+
+
+def _sum(rows: list[tuple[str, int]]) -> int:
+    return sum(number for _, number in rows)
 
 
 def _nth(number: int) -> str:

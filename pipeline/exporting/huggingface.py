@@ -30,7 +30,7 @@ def export(source: Source, out: Path, run: Run) -> None:
     sealing.seal(out, {name: fact for name, fact in manifest.items() if name not in ("files", "format")}, run)
     written = manifests.read(out / manifests.NAME)["files"]
     if damaged := [name for name, facts in manifest["files"].items() if written[name] != facts]:
-        raise UserError(f"{source.folder / damaged[0]} is not as its manifest says; run `dvc checkout`")
+        raise UserError(f"{source.folder / damaged[0]} is not as its manifest says; `veriframe verify` tells more")
 
 
 def _croissant(card: Path, key: str, files: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def unpack_shard(job: Job) -> None:
     for row in job["rows"].to_dict("records"):
         jpg = tars.read_member(Path(job["shard"]), row["offset"], row["bytes"])
         if sha256_of_bytes(jpg) != row["sha256"]:
-            raise UserError(f"{row['key']}.jpg is not as samples.parquet has it; run `dvc checkout`")
+            raise UserError(f"{row['key']}.jpg is not as samples.parquet has it; `veriframe verify` tells more")
         first, *others = [Path(job["out"]) / path for path in row["paths"]]
         first.parent.mkdir(parents=True, exist_ok=True)
         first.write_bytes(jpg)

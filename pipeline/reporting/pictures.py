@@ -61,7 +61,7 @@ def _small(jpeg: bytes, path: Any) -> bytes:
 
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
     if picture is None:
-        raise UserError(f"{path} is not the shard samples.parquet was written for; run `dvc repro` (or `dvc checkout`)")
+        raise UserError(f"{path} is not the shard samples.parquet was written for; `veriframe verify` tells more")
     longer = max(picture.shape[:2])
     if longer <= _SIDE:
         return jpeg

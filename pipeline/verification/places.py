@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dvc_objects.fs.base import FileSystem
 
-from pipeline import machine
+from pipeline import machine, manifests
 from pipeline.errors import UserError, first_line
 from pipeline.progress import track
 from pipeline.verification.hashing import LOCAL, Digest, Job, digest, in_threads, opened
@@ -82,10 +82,17 @@ def rehash(place: Place, *, complete: bool, known: dict[Inode, Digest]) -> list[
     Unless the place is meant to be `complete`, an output of which there is nothing is noted as not here.
     """
     jobs: dict[str, Job] = {}
+    with_manifest = {
+        PurePosixPath(path).parent
+        for output in place.outputs
+        for path in output.files or ()
+        if path.endswith(manifests.NAME)
+    }
     for output in place.outputs:
         for path in place.wanted(output):
             at = place.at(output, path)
-            with_sha256 = output.has_manifest or (at in jobs and jobs[at][-1])
+            in_manifest = not with_manifest.isdisjoint(PurePosixPath(path).parents)
+            with_sha256 = in_manifest or (at in jobs and jobs[at][-1])
             jobs[at] = (place.fs, at, output.hash_name, with_sha256)
     inodes = {at: _inode(job) for at, job in jobs.items()}
     results: dict[str, Digest | Exception] = {
@@ -108,7 +115,13 @@ def rehash(place: Place, *, complete: bool, known: dict[Inode, Digest]) -> list[
         found = {path: results[place.at(output, path)] for path in place.wanted(output)}
         # What another output has too says nothing about whether this one was ever fetched; nor does a listing.
         own = [path for path in found if users[place.at(output, path)] == 1 and path in (output.files or {})]
-        not_here = not complete and bool(found) and all(isinstance(found[path], ABSENT) for path in own or found)
+        # What is not cached lies in Git, which always has it.
+        not_here = (
+            not complete
+            and output.cached
+            and bool(found)
+            and all(isinstance(found[path], ABSENT) for path in own or found)
+        )
         if not_here:
             place.not_here.append(output.path)
         for path, result in found.items():
@@ -120,6 +133,19 @@ def rehash(place: Place, *, complete: bool, known: dict[Inode, Digest]) -> list[
                 findings.append(place.finding(output, path, *problem))
             else:
                 place.right.add(path)
+    return findings
+
+
+def missing_in_one(workspace: Place, cache: Place) -> list[Finding]:
+    """Return outputs of which one of the two has nothing, but the other has: they were here. Neither: never pulled."""
+    findings = []
+    for place, other in ((workspace, cache), (cache, workspace)):
+        was_here = [output for output in place.outputs if output.path in place.not_here and output in other.outputs]
+        lost = [output for output in was_here if output.path not in other.not_here]
+        for output in lost:
+            what = f"nothing of it is there, but the {other.name} has it; `dvc checkout` or `dvc commit` puts it back"
+            findings.append(place.finding(output, output.path, "missing", what))
+        place.not_here = [path for path in place.not_here if path not in {output.path for output in lost}]
     return findings
 
 
@@ -147,8 +173,11 @@ def look_for_more(place: Place, root: Path) -> list[Finding]:
     """Compare the folders of the workspace with their listings: files not recorded, listings that nobody has."""
     findings = []
     for output in place.outputs:
-        if output.files is not None:
-            more = sorted(files_here(output, root) - set(output.files)) if output.oid.endswith(".dir") else []
+        if output.is_folder and (root / output.path).is_file():
+            place.not_here = [path for path in place.not_here if path != output.path]
+            findings.append(place.finding(output, output.path, "altered", "a file, where a folder was recorded"))
+        elif output.files is not None:
+            more = sorted(files_here(output, root) - set(output.files)) if output.is_folder else []
             findings += [place.finding(output, path, "extra", "no such file was recorded") for path in more]
         elif (root / output.path).exists():
             what = "not all its files are as recorded; which, cannot be told: no unharmed listing of it was found"

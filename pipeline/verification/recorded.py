@@ -15,7 +15,6 @@ from dvc.repo import Repo
 from dvc_data.hashfile.db import HashFileDB
 from scmrepo.exceptions import SCMError
 
-from pipeline import manifests
 from pipeline.errors import UsageError, first_line
 from pipeline.verification.hashing import LOCAL, digest, opened
 
@@ -40,10 +39,10 @@ class Output:
         """Return path -> name of the object in cache and remote; a folder's own path stands for its listing."""
         return {self.path: self.oid} | (self.files or {})
 
-    @cached_property
-    def has_manifest(self) -> bool:
-        """Return whether there is a manifest.json in it, which would know the SHA-256 of files too."""
-        return any(Path(path).name == manifests.NAME for path in self.files or ())
+    @property
+    def is_folder(self) -> bool:
+        """Return whether it was recorded as a folder."""
+        return self.oid.endswith(".dir")
 
 
 @contextmanager

@@ -7,12 +7,14 @@ from typing import Any
 
 from dvc.repo import Repo
 
+from pipeline.errors import UsageError
 from pipeline.verification import recorded
 from pipeline.verification.hashing import Digest
-from pipeline.verification.places import Inode, look_for_more, rehash, store_of, workspace_of
+from pipeline.verification.places import Inode, look_for_more, missing_in_one, rehash, store_of, workspace_of
 from pipeline.verification.shards import against_manifests, against_samples
 from pipeline.wording import in_words
 
+LOCK = "dvc.lock"
 FACTS = "reports/metrics/data.json"  # in Git: per dataset the SHA-256 of its manifest
 SAID = 20  # findings about samples of one shard, and outputs that are not here; the rest is counted
 
@@ -24,21 +26,25 @@ def verify(remote: str | None = None) -> dict[str, Any]:
     shards are compared with their manifest and their samples.parquet, manifests with what Git has. Nothing is written.
 
     Returns `findings` (places.Finding), `places` (by name: files, bytes, not_here) and `notes`. An output of which
-    workspace or cache hold nothing is `not_here` and no problem; of a remote it is one. Raises UsageError when there is
-    nothing that could be verified.
+    workspace and cache hold nothing is `not_here` and no problem: it was never pulled; of a remote it is one. Raises
+    UsageError when there is nothing that could be verified.
     """
     with recorded.open_project() as repo:
         root, cache = Path(repo.root_dir), recorded.cache_of(repo)
         further = None if remote is None else recorded.remote_of(repo, remote)
         outputs, unrecorded = recorded.outputs_of(repo, remote, [cache, further] if further else [cache])
+        if not outputs:
+            raise UsageError("no hash of any output is recorded; run `dvc repro`, or restore dvc.lock from Git")
         trusted, notes = _trusted_manifests(repo, root)
+        if (root / LOCK).is_file() and (root / LOCK).read_bytes() != recorded.committed(repo, LOCK):
+            notes.append(f"{LOCK} is not as committed; files were compared with the one that is here")
         local = [workspace_of(root, outputs), store_of("cache", cache, [out for out in outputs if out.cached])]
         pushed = [out for out in outputs if out.pushed]
         remotes = [store_of(f"remote {remote}", further, pushed)] if further else []
         findings, known = [], dict[Inode, Digest]()
         for place in [*local, *remotes]:
             findings += rehash(place, complete=place in remotes, known=known) + against_manifests(place, trusted)
-        findings += look_for_more(local[0], root) + against_samples(local)
+        findings += look_for_more(local[0], root) + missing_in_one(*local) + against_samples(local)
     order = [place.name for place in [*local, *remotes]]
     notes += [f"no hash is recorded for {path}; run `dvc repro`" for path in unrecorded]
     return {
