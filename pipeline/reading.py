@@ -77,7 +77,8 @@ class Samples(Dataset[tuple[torch.Tensor, Any]]):
         """Return a picture, RGB (height, width, 3)."""
         shard, offset, length = self._shards[self._shard_of_row[row]], int(self._offsets[row]), int(self._lengths[row])
         # Not seek and read: forked workers share the read position of files that were open before.
-        encoded = os.pread(self._file(shard).fileno(), length, offset)
+        file = self._file(shard)  # held until it is read: another thread may let go of it
+        encoded = os.pread(file.fileno(), length, offset)
         picture = _decode(encoded, self._size) if len(encoded) == length else None
         if picture is None:
             raise UserError(
@@ -87,14 +88,16 @@ class Samples(Dataset[tuple[torch.Tensor, Any]]):
         return picture
 
     def _file(self, path: Path) -> io.FileIO:
-        if path not in self._open:
-            if len(self._open) >= _OPEN_FILES:
-                self._open.pop(next(iter(self._open))).close()
+        file = self._open.get(path)
+        if file is None:
             try:
-                self._open[path] = io.FileIO(path)
+                file = io.FileIO(path)
             except FileNotFoundError:
                 raise UserError(f"{path} is missing; run `dvc repro` (or `dvc pull`) first") from None
-        return self._open[path]
+            for oldest in list(self._open)[: max(0, len(self._open) - _OPEN_FILES + 1)]:
+                self._open.pop(oldest, None)  # closed when no thread reads it any more
+            self._open[path] = file
+        return file
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_open": {}}

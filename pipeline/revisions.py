@@ -21,6 +21,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline import params, tables
 from pipeline.errors import UserError, first_line
+from pipeline.files import sha256_of_bytes, whole_or_absent
 
 # DVC tells a remote that lacks an object from one that does not answer as little as from one that refuses.
 _OUT_OF_REACH = (
@@ -41,7 +42,7 @@ class Revision:
     def __init__(self, fs: DVCFileSystem, name: str) -> None:
         self.fs = fs
         self.name = name
-        self._fetched = tempfile.TemporaryDirectory(prefix="veriframe-")  # tables of a remote; gone with this object
+        self._fetched = tempfile.TemporaryDirectory(prefix="veriframe-")  # files of a remote; gone with this object
         self.commit = None if isinstance(fs.repo.fs, LocalFileSystem) else str(fs.repo.get_rev())
 
     def has(self, path: str) -> bool:
@@ -68,14 +69,25 @@ class Revision:
             return bytes(file.read())
 
     def read_range(self, path: str, offset: int, size: int) -> bytes:
-        """Return `size` bytes from `offset` of a file; of a remote file only these are fetched."""
+        """Return `size` bytes from `offset` of a file; of a remote file only these are fetched.
+
+        A plain web server knows nothing of ranges and sends the whole file: it is kept, and asked for once.
+        """
+        fetched = self._place_of_fetched(path)
+        if fetched.exists():
+            with fetched.open("rb") as file:
+                file.seek(offset)
+                return file.read(size)
         fs, place = self.place(path, ask_remote=False)
         if self.commit and fs is self.fs.repo.fs:  # Git's own files are small, and read whole or not at all
             return self.read(path)[offset : offset + size]
         with self._explained(path):
             content = bytes(fs.fs.cat_file(place, start=offset, end=offset + size))
-        # A plain web server knows nothing of ranges and sends the whole file.
-        return content if len(content) <= size else content[offset : offset + size]
+            if len(content) <= size:
+                return content
+            with whole_or_absent(fetched) as part:
+                part.write_bytes(content)
+            return content[offset : offset + size]
 
     def place(self, path: str, *, ask_remote: bool = True) -> tuple[FileSystem, str]:
         """Return where a file's bytes lie: DVC's file system of workspace, cache or remote, and the path there.
@@ -115,12 +127,16 @@ class Revision:
 
     def params(self) -> dict[str, Any]:
         """Return params.yaml."""
+        return self.read_yaml(params.PARAMS_FILE.name)
+
+    def read_yaml(self, path: str) -> dict[str, Any]:
+        """Return the mapping that a YAML file holds."""
         try:
-            document = YAML(typ="safe", pure=True).load(self.read(params.PARAMS_FILE.name))
+            document = YAML(typ="safe", pure=True).load(self.read(path))
         except YAMLError:
             document = None
         if not isinstance(document, dict):
-            raise UserError(f"{params.PARAMS_FILE} at {self.name} holds no mapping of sections")
+            raise UserError(f"{path} at {self.name} holds no mapping of sections")
         return document
 
     def _table(self, path: str) -> Path:
@@ -128,11 +144,16 @@ class Revision:
         fs, place = self.place(path)
         if isinstance(fs, LocalFileSystem):
             return Path(place)
-        fetched = Path(self._fetched.name, path)
+        fetched = self._place_of_fetched(path)
         if not fetched.exists():
-            fetched.parent.mkdir(parents=True, exist_ok=True)
-            fetched.write_bytes(self.read(path))
+            content = self.read(path)
+            with whole_or_absent(fetched) as part:
+                part.write_bytes(content)
         return fetched
+
+    def _place_of_fetched(self, path: str) -> Path:
+        """Return where a remote file's copy lies: under a hash, because other people's tables name the shards."""
+        return Path(self._fetched.name, sha256_of_bytes(path.encode()))
 
     @contextmanager
     def _explained(self, path: str) -> Iterator[None]:
@@ -169,7 +190,9 @@ def open_revision(rev: str | None = None, repo: str | None = None, remote: str |
         fs = DVCFileSystem(repo=repo, rev=rev, remote=remote)
         known = fs.repo.config["remote"]  # opened here, so that an unknown repository or revision is told here
     except Exception as error:  # of DVC, of Git, of the network
-        raise UserError(f"{called} cannot be opened: {first_line(error.__cause__ or error)}") from error
+        told = first_line(error.__cause__ or error)
+        cause = first_line(_first_cause(error))  # that of a clone that failed says only that it did
+        raise UserError(f"{called} cannot be opened: {told}" + f": {cause}" * (cause not in told)) from error
     try:
         if remote is not None and remote not in known:
             raise UserError(f"{called} has no remote {remote!r}; known: {', '.join(known) or 'none'}")
@@ -177,6 +200,12 @@ def open_revision(rev: str | None = None, repo: str | None = None, remote: str |
         yield Revision(fs, name if repo is None else f"{name} of {repo}")
     finally:
         fs.close()
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return error
 
 
 def _from_root(path: str) -> str:

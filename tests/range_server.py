@@ -1,4 +1,4 @@
-"""A web server on loopback that serves byte ranges and counts what it sent, for a project's DVC remote."""
+"""A web server on loopback for a project's DVC remote: serves byte ranges, or none, and counts what it sent."""
 
 import functools
 import http.server
@@ -11,13 +11,14 @@ from project import run
 
 
 class _Ranges(http.server.SimpleHTTPRequestHandler):
-    """Serves files, or the range asked for, and keeps count of the bytes of content."""
+    """Serves files, or the range asked for if it knows ranges, and keeps count of the bytes of content."""
 
     sent: list[int]
+    ranges: bool
 
     def do_GET(self) -> None:
         content = Path(self.translate_path(self.path)).read_bytes()
-        asked = self.headers["Range"]
+        asked = self.headers["Range"] if self.ranges else None
         if asked:
             first, last = asked.removeprefix("bytes=").split("-")
             content = content[int(first) : int(last) + 1]
@@ -46,10 +47,10 @@ def serving(folder: Path, handler: type[http.server.SimpleHTTPRequestHandler]) -
 
 
 @contextmanager
-def counting(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """Serve `folder` by ranges; yield the URL and the sizes of what was sent."""
+def counting(folder: Path, *, ranges: bool = True) -> Iterator[tuple[str, list[int]]]:
+    """Serve `folder`, by ranges or only whole files; yield the URL and the sizes of what was sent."""
     sent: list[int] = []
-    with serving(folder, type("Counting", (_Ranges,), {"sent": sent})) as url:
+    with serving(folder, type("Counting", (_Ranges,), {"sent": sent, "ranges": ranges})) as url:
         yield url, sent
 
 

@@ -109,11 +109,33 @@ def shortcut(facts: Facts, **figures: Any) -> str:
 
 def test_what_a_probe_means_follows_from_its_interval(facts: Facts) -> None:
     assert "a fault of the dataset" in shortcut(facts)
-    assert "nothing is given away" in shortcut(facts, lower=0.45)
+    assert shortcut(facts, lower=0.45).endswith("but one up to AUROC 0.800 is not excluded.")
+    assert shortcut(facts, lower=0.176, upper=0.785).endswith("but one up to AUROC 0.824 is not excluded.")
+    assert "excluded" not in shortcut(facts)
     assert "no shortcut" in shortcut(facts, auroc=0.3, lower=0.2, upper=0.4)
     nothing = shortcut(facts, auroc=None, lower=None, upper=None, videos=1, groups=1)
     assert "no figure" in nothing and "1 video in 1 provenance group;" in nothing
     assert "rough guess" in shortcut(facts, groups=29) and "rough guess" not in shortcut(facts, groups=30)
+
+
+def test_compression_levels_are_named_in_both_cards(facts: Facts) -> None:
+    assert facts.compressions == [("c23", facts.samples)]
+    said = {
+        "Compression level, by the source's name: c23.": facts.compressions,
+        "Compression level: native (the source names none).": [("native", 72)],
+        "Compression levels, by the source's names: c23 (1 picture) and c40 (71 pictures).": [("c23", 1), ("c40", 71)],
+    }
+    for text, levels in said.items():
+        known = dataclasses.replace(facts, compressions=levels)
+        assert text in huggingface.card(known) and text in croissant.metadata(known)["rai:dataCollection"]
+
+
+def test_pixels_of_box_and_landmarks_are_explained_in_both_cards(facts: Facts) -> None:
+    boxes = "pixels of the upright video frame, not of the picture"
+    assert boxes in huggingface.card(facts) and boxes in croissant.metadata(facts)["distribution"][-1]["description"]
+    assert f"data/extract/{OWN}/frames.parquet" in words.members(facts)
+    whole = dataclasses.replace(facts, extract=facts.extract.model_copy(update={"faces": "none"}))
+    assert "landmarks" not in words.members(whole)
 
 
 def test_ties_that_nobody_could_know_are_not_called_absent(facts: Facts) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fabricated_videos import KEY
 from pipeline import manifests, tables
-from pipeline.comparing import describe, facts, page, pictures, samples, videos
+from pipeline.comparing import describe, facts, page, parameters, pictures, samples, videos
 from pipeline.comparing.matching import match
 from pipeline.revisions import Revision
 
@@ -45,15 +45,19 @@ version = st.dictionaries(
 @given(version, version)
 def test_changes_of_samples_are_exact(before: dict[str, Any], after: dict[str, Any]) -> None:
     was, now = _samples(before), _samples(after)
-    found = samples.changes(match(was, now, "key"))
+    matched = match(was, now, "key")
+    found = samples.changes(matched)
     both = before.keys() & after
     assert set(found["added"]["key"].to_pylist()) == after.keys() - before
     assert set(found["removed"]["key"].to_pylist()) == before.keys() - after
     assert set(found["replaced"]["key"].to_pylist()) == {key for key in both if before[key][2] != after[key][2]}
-    assert set(found["moved"]["key"].to_pylist()) == {key for key in both if before[key][:2] != after[key][:2]}
+    for name, part in (("resplit", 0), ("relabelled", 1)):
+        changed = {row["key"]: (row["before"], row["after"]) for row in found[name].to_pylist()}
+        pairs = {key: (before[key][part], after[key][part]) for key in both}
+        assert changed == {key: (was, now) for key, (was, now) in pairs.items() if was != now}
     for row in found["replaced"].to_pylist():
         assert (row["sha256_before"], row["sha256_after"]) == (before[row["key"]][2], after[row["key"]][2])
-    for cell in samples.cells(was, now, found):
+    for cell in samples.cells(matched, found):
         place = (cell["split"], cell["label"])
         assert cell["after"] == sum(value[:2] == place for value in after.values())
         assert cell["after"] == cell["before"] + cell["added"] + cell["moved_in"] - cell["removed"] - cell["moved_out"]
@@ -116,11 +120,14 @@ def test_parameters_are_those_that_hold_for_the_dataset() -> None:
             "train": {"epochs": len(sample)},
         }
 
+    def changed(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
+        return parameters.changed(*(parameters._resolved("one", document) for document in (before, after)))
+
     before = document(every=10, count=None, by_dataset={"two": {"every": 3}})
     after = document(every=10, count=None, by_dataset={"one": {"every": 5}, "two": {"every": 4}})
-    assert facts._params("one", before, after) == [{"name": "sample.every", "before": 10, "after": 5}]
-    assert facts._params("one", before, before) == facts._params("one", {}, {}) == []
-    assert facts._params("one", {}, {"shard": {"shards": {"train": 4}}}) == [
+    assert changed(before, after) == [{"name": "sample.every", "before": 10, "after": 5}]
+    assert changed(before, before) == changed({}, {}) == []
+    assert changed({}, {"shard": {"shards": {"train": 4}}}) == [
         {"name": "shard.shards.train", "before": None, "after": 4}
     ]
 
@@ -143,6 +150,7 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     told = videos.changes(match(_videos([]), _videos(index), "video"))
     side = {"name": evil, "commit": None}
     empty = {"quotas": None, "recipe": None, "shards": None, "samples": None, "params": [], "not_compared": [evil]}
+    empty["notes"] = [evil]
     counted = {"before": {"listed": 0, "usable": 0}, "after": {"listed": 1, "usable": 1}}
     document = {"same": False, "before": side, "after": side}
     document |= {"datasets": {evil: {"state": "changed", "videos": {**counted, **told}, **empty}}}
@@ -192,6 +200,7 @@ def change(project: Path, path: str, column: str, where: str, value: Any) -> str
 
 INDEX, SPLIT = "index/{}/videos.parquet", "split/{}/videos.parquet"
 FRAMES, SAMPLES = "extract/{}/frames.parquet", "shard/{}/samples.parquet"
+TOLD = {(part, name): words for part, name, _, words, _ in describe.LISTS}
 FACTS = [name for name in videos.DESCRIPTION if name != "frames"]
 
 
@@ -208,7 +217,8 @@ FACTS = [name for name in videos.DESCRIPTION if name != "frames"]
         (SPLIT, "status", "status == 'rejected' and reason == 'truncated'", "ok", "videos", "accepted"),
         (SPLIT, "reason", "reason == 'truncated'", "unreadable", "videos", "rejected_otherwise"),
         (SAMPLES, "sha256", "label == 1", "0" * 64, "samples", "replaced"),
-        (SAMPLES, "label", "label == 1", 0, "samples", "moved"),
+        (SAMPLES, "label", "label == 1", 0, "samples", "relabelled"),
+        (SAMPLES, "split", "split == 'train'", "val", "samples", "resplit"),
     ],
 )
 def test_one_change_is_told_as_what_it_is(
@@ -220,6 +230,7 @@ def test_one_change_is_told_as_what_it_is(
     assert document["same"] is False and found["state"] == "changed" and found["not_compared"] == []
     assert {name: facts.changes(found[name]) for name in facts.PARTS if facts.changes(found[name])} == {part: {kind: 1}}
     assert found[part][kind]["video"].to_pylist() == [video]
+    assert f"1 {part[:-1]} {TOLD[part, kind]}" in describe.sentence(document)
     assert video in describe.describe(document) or found[part][kind]["key"][0].as_py() in describe.describe(document)
 
 

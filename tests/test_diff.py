@@ -1,6 +1,7 @@
 """`veriframe diff` between real commits of a real DVC project."""
 
 import base64
+import html
 import json
 import re
 import shutil
@@ -117,7 +118,7 @@ def hold_samples(found: dict[str, Any], before: Tables, after: Tables) -> None:
     assert keys(found["added"]) == sorted(set(now.index) - set(was.index))
     assert keys(found["removed"]) == sorted(set(was.index) - set(now.index))
     assert keys(found["replaced"]) == sorted(key for key in both if was.sha256[key] != now.sha256[key])
-    assert keys(found["moved"]) == sorted(key for key in both if was.split[key] != now.split[key])
+    assert keys(found["resplit"]) == sorted(key for key in both if was.split[key] != now.split[key])
     for cell in found["cells"]:
         place = (cell["split"], cell["label"])
         assert cell["before"] == sum(pair == place for pair in zip(was.split, was.label, strict=True))
@@ -202,6 +203,28 @@ def test_parameters_changed(history: tuple[Path, dict[str, Tables]], capsys: pyt
     assert "sample.every 5 -> 8, shard.jpeg_quality 95 -> 80" in text.splitlines()[0]
     more = len(found["samples"]["removed"]) - describe.EXAMPLES
     assert more > 0 and f"    and {more} more; --json lists them all" in text
+    title = next(number for number, line in enumerate(text.splitlines()) if "Samples removed: " in line)
+    assert text.splitlines()[title + 1].split() == ["sample", "split", "class", "now"]
+
+
+def test_parameters_that_were_not_built_are_no_difference(
+    history: tuple[Path, dict[str, Tables]], clone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_params(clone, {"sample.every": 11, f"datasets.{KEY}.methods": ["Celeb-synthesis"]})
+    note = f"asks for datasets.{KEY}.methods ['Celeb-synthesis'], sample.every 11"
+    mine = f"params.yaml of the workspace {note}, not yet built: run `dvc repro`"
+    code, document = diff_json(capsys, clone, "v3")
+    assert code == 0 and document["same"] is True
+    assert document["datasets"][KEY] == document["datasets"][KEY] | {"state": "same", "params": [], "notes": [mine]}
+    assert f"note: {mine}" in diff(capsys, clone, "v3")[1]
+    _, document = diff_json(capsys, clone, "v2")
+    assert [knob["name"] for knob in document["datasets"][KEY]["params"]] == ["sample.every", "shard.jpeg_quality"]
+    assert document["datasets"][KEY]["params"][0]["after"] == 8
+    diff(capsys, clone, "v3", "--html", str(clone / "page.html"))
+    assert html.escape(mine) in (clone / "page.html").read_text().replace("&#39;", "&#x27;")
+    run(clone, "git", "-c", "user.name=Tester", "-c", "user.email=t@example.com", "commit", "-qam", "unbuilt")
+    _, document = diff_json(capsys, clone, "HEAD", "HEAD")
+    assert document["datasets"][KEY]["notes"] == [f"params.yaml of HEAD {note}, not built there"]
 
 
 def test_the_same(history: tuple[Path, dict[str, Tables]], capsys: pytest.CaptureFixture[str]) -> None:
@@ -290,14 +313,34 @@ def test_what_one_side_lacks_is_said(
     assert "not everything could be compared" in text.splitlines()[0] and "Samples removed: " in text
 
 
+def test_datasets_that_are_no_mapping(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change_params(clone, {"datasets": ["one", "two"]})
+    code, out, err = diff(capsys, clone, "v1")
+    assert code == 2 and not out and err.count("\n") == 1
+    assert "params.yaml of the workspace: `datasets` must be a mapping of keys to entries" in err
+
+
 def test_datasets_that_come_and_go(
     history: tuple[Path, dict[str, Tables]], clone: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    samples = history[1]["v1"]["samples"]
     change_params(clone, {f"datasets.{KEY}": ..., "datasets.other": {"layout": "ffpp", "root": "data/raw/other"}})
     code, document = diff_json(capsys, clone, "v1")
     states = {key: dataset["state"] for key, dataset in document["datasets"].items()}
     assert code == 1 and states == {"other": "added", KEY: "removed"}
-    assert document["sentence"] == f"From v1 to the workspace, other: added as a whole; {KEY}: removed as a whole."
+    held = f"17 usable videos, {len(samples)} samples"
+    assert document["sentence"] == (
+        f"From v1 to the workspace, other: added as a whole; {KEY}: removed as a whole ({held})."
+    )
+    found = document["datasets"][KEY]
+    assert found["videos"] == {"before": {"listed": 17, "usable": 17}, "after": {"listed": 0, "usable": 0}}
+    assert (found["samples"]["before"], found["samples"]["after"]) == (len(samples), 0)
+    cells = {(cell["split"], cell["label"]): cell["before"] for cell in found["samples"]["cells"]}
+    assert cells == samples.groupby(["split", "label"], observed=True).size().to_dict()
+    back = diff(capsys, clone, "v1", "--html", str(clone / "page.html"))
+    page = (clone / "page.html").read_text()
+    assert back[0] == 1 and "The whole dataset was removed." in page and not embedded(page)
+    assert f"samples: {len(samples)} -> 0" in diff(capsys, clone, "v1")[1]
 
 
 # --- the page --------------------------------------------------------------------------------------------------------

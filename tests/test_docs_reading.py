@@ -52,6 +52,20 @@ def test_every_block_is_tried_here() -> None:
     assert len(re.findall(r"```\w+\n", PAGE)) == 6
 
 
+def test_box_and_landmarks_are_pixels_of_the_frame(at_built: Path) -> None:
+    import webdataset
+
+    assert "pixels of the upright video frame, not of the picture" in PAGE
+    frames = tables.read(Path(FOLDER.replace("shard", "extract")) / "frames.parquet", tables.FRAMES).set_index("key")
+    tars = sorted(str(path) for path in Path(FOLDER, "train").glob("*.tar"))
+    for sample in webdataset.WebDataset(tars, shardshuffle=False).decode():
+        row, told = frames.loc[sample["__key__"]], sample["json"]
+        assert told["box"] == [row.box_x, row.box_y, row.box_width, row.box_height]
+        assert told["landmarks"] == list(row.landmarks)
+        assert row.crop_x <= told["box"][0] < row.crop_x + row.crop_width
+        assert not [name for name in told if name.startswith("crop")]
+
+
 def test_the_training_in_ten_lines(at_built: Path) -> None:
     variables, _ = execute(here(block("A training in ten lines")))
     assert variables["loss"].isfinite()

@@ -1,6 +1,7 @@
 import os
 import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -297,3 +298,43 @@ def test_plain_webdataset_and_timm_read_the_same(built):
     expected = {pixels[key].tobytes(): label for key, label in labels.items()}
     assert len(seen) == len(theirs) == len(labels)
     assert dict(seen) == expected
+
+
+def test_threads_may_share_samples(samples, monkeypatch):
+    monkeypatch.setattr(reading, "_OPEN_FILES", 1)  # of two shards: each is closed again and again
+    alone = [samples[row][0] for row in range(len(samples))]
+    rows = np.random.default_rng(0).integers(0, len(samples), 2000).tolist()
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda row: samples[row][0], rows))
+    assert all(torch.equal(picture, alone[row]) for row, picture in zip(rows, together, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
+        ({"batch_size": 2, "rank": 2, "ranks": 2}, "rank must be 0 to 1, one less than ranks, not 2"),
+        ({"batch_size": 2, "rank": -1, "ranks": 2}, "rank must be 0 to 1"),
+    ],
+)
+def test_batches_that_cannot_be(asked, said):
+    with pytest.raises(UserError, match=said):
+        EpochBatches(10, **asked)
+
+
+def test_a_table_with_another_label_is_refused(folder, tmp_path):
+    """Its size may well be the same."""
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    path = copied / "samples.parquet"
+    table = tables.read(path, tables.SAMPLES)
+    tables.write(path, table.assign(label=1 - table["label"]), tables.SAMPLES, order=["key"])
+    manifest = copied / "manifest.json"
+    size = manifests.read(manifest)["files"]["samples.parquet"]["bytes"]
+    manifest.write_text(manifest.read_text().replace(f'"bytes": {size}', f'"bytes": {path.stat().st_size}'))
+    with pytest.raises(UserError, match=r"samples\.parquet is not the one its manifest\.json names"):
+        open_dataset(copied)
+
+
+def test_sizes_that_cannot_be(folder):
+    with pytest.raises(UserError, match="size must be at least 1 pixel, not 0"):
+        open_dataset(folder, size=0)

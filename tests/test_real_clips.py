@@ -25,6 +25,9 @@ SETTINGS = {
 
 
 def test_real_clips_from_forging_to_report(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    for clip in sorted(path for path in CLIPS.iterdir() if path.is_file())[::2]:  # all of them would take two minutes
+        (tmp_path / "clips" / clip.name).symlink_to(clip)
     run(
         tmp_path,
         "veriframe",
@@ -32,7 +35,7 @@ def test_real_clips_from_forging_to_report(tmp_path: Path) -> None:
         "--layout",
         "celeb_df_v2",
         "--from-clips",
-        str(CLIPS),
+        str(tmp_path / "clips"),
         "--out",
         str(tmp_path / "raw"),
     )

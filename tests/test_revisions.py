@@ -107,6 +107,19 @@ def test_only_the_range_is_fetched(shared: Path, clone: Path) -> None:
             assert sum(sent) - listing == 77
 
 
+def test_a_web_server_without_ranges_sends_a_shard_once(shared: Path, clone: Path) -> None:
+    with counting(shared.parent / "store", ranges=False) as (url, sent):
+        use_remote(clone, url)
+        with open_revision("v1", str(clone)) as first, open_revision("v2", str(clone)) as second:
+            assert first.has(TAR) and second.has(TAR)
+            listings = len(sent)
+            for offset in range(0, 9000, 1000):
+                for revision, content in ((first, CONTENT["v1"]), (second, CONTENT["v2"])):
+                    assert revision.read_range(TAR, offset, 77) == content[offset : offset + 77]
+            assert sent[listings:] == [len(CONTENT["v1"]), len(CONTENT["v2"])]
+            assert first.read(TAR) == CONTENT["v1"]
+
+
 def test_another_project_by_its_url(shared: Path) -> None:
     with open_revision(None, f"file://{shared}") as revision:
         assert revision.name == f"its default branch of file://{shared}"
@@ -150,7 +163,14 @@ def test_what_was_changed_in_the_workspace_counts(shared: Path, tmp_path: Path) 
 def test_what_is_unknown_is_named(shared: Path, tmp_path: Path) -> None:
     for rev, repo, remote, message in (
         ("v9", str(shared), None, "v9 of .* cannot be opened: unknown Git revision 'v9'"),
-        (None, str(tmp_path / "nowhere"), None, "nowhere cannot be opened: Failed to clone"),
+        (
+            None,
+            str(tmp_path / "nowhere"),
+            None,
+            "nowhere cannot be opened: Failed to clone.*: No git repository was found",
+        ),
+        (None, "http://127.0.0.1:9/x.git", None, "cannot be opened: Failed to clone.*: .*Connection refused"),
+        ("v9", str(shared), None, "unknown Git revision 'v9'$"),  # said once
         ("v1", str(shared), "cloud", "has no remote 'cloud'; known: store"),
     ):
         with pytest.raises(UserError, match=message), open_revision(rev, repo, remote):

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.comparing.facts import Facts, changes
+from pipeline.comparing.parameters import shown
 from pipeline.tables import CLASSES
 from pipeline.wording import in_words, printable
 
@@ -17,7 +18,7 @@ NAMED = 3  # parameters that the sentence names
 _VIDEO = {"video": "video", "split": "split", "class": "label", "status": "status", "reason": "reason"}
 _FROM_TO = {"video": "video", "before": "before", "after": "after"}
 _SAMPLE = {"sample": "key", "split": "split", "class": "label"}
-_MOVED = {"sample": "key", "from": "split_before", "to": "split_after", "was": "label_before", "is": "label_after"}
+_SAMPLE_FROM_TO = {"sample": "key", "split": "split", "class": "label", "before": "before", "after": "after"}
 LISTS: list[tuple[str, str, str, str, dict[str, str]]] = [
     ("videos", "added", "Videos added", "added", _VIDEO),
     ("videos", "removed", "Videos removed", "removed", _VIDEO),
@@ -34,7 +35,8 @@ LISTS: list[tuple[str, str, str, str, dict[str, str]]] = [
     ("samples", "added", "Samples added", "added", {**_SAMPLE, "before": "why"}),
     ("samples", "removed", "Samples removed", "removed", {**_SAMPLE, "now": "why"}),
     ("samples", "replaced", "Samples replaced: another picture", "replaced", _SAMPLE),
-    ("samples", "moved", "Samples moved to another split or class", "moved to another split or class", _MOVED),
+    ("samples", "relabelled", "Samples relabelled", "relabelled", _SAMPLE_FROM_TO),
+    ("samples", "resplit", "Samples re-split", "re-split", _SAMPLE_FROM_TO),
 ]
 
 
@@ -118,19 +120,16 @@ def counts(dataset: Facts) -> list[tuple[str, str, str]]:
     return [(what, f"{was:,}", f"{now:,}") for what, was, now in found]
 
 
-def shown(value: Any) -> str:
-    """Return a parameter's value or a count as text."""
-    if value is None or isinstance(value, bool):
-        return "none" if value is None else str(value).lower()
-    return f"{value:,}" if isinstance(value, int) else printable(str(value))
-
-
 def _summary(dataset: Facts) -> str:
     """Return what happened to one dataset, for the sentence."""
     if dataset["state"] == "same":
         return "the same in what could be compared" if dataset["not_compared"] else "the same"
     if dataset["state"] != "changed":
-        return f"{dataset['state']} as a whole"
+        side = "after" if dataset["state"] == "added" else "before"
+        videos, samples = dataset["videos"], dataset["samples"]
+        held = [_number(videos[side]["usable"], "usable video")] if videos else []
+        held += [_number(samples[side], "sample")] if samples else []
+        return f"{dataset['state']} as a whole" + (f" ({', '.join(held)})" if held else "")
     told = [*_counted(dataset, "videos", "video"), *_counted(dataset, "samples", "sample")]
     params = dataset["params"]
     told += [f"{printable(knob['name'])} {shown(knob['before'])} -> {shown(knob['after'])}" for knob in params[:NAMED]]
@@ -166,15 +165,16 @@ def _counted(dataset: Facts, part: str, noun: str) -> list[str]:
 
 def _details(dataset: Facts) -> list[str]:
     lines = [f"  not compared: {printable(reason)}" for reason in dataset["not_compared"]]
-    if dataset["state"] != "changed":
+    lines += [f"  note: {printable(note)}" for note in dataset["notes"]]
+    if dataset["state"] == "same":
         return lines
     lines += [f"  {what}: {was} -> {now}" for what, was, now in counts(dataset)]
-    if dataset["samples"] and changes(dataset["samples"]):
+    if dataset["samples"] and (dataset["state"] != "changed" or changes(dataset["samples"])):
         lines += ["    " + line for line in _aligned(*cells(dataset["samples"]))]
     lines += ["  " + line for line in _aligned([], [list(pair) for pair in figures(dataset)])]
     for kind in listed(dataset, EXAMPLES):
         lines.append(f"  {kind.title}: {kind.entries:,}" + (f" ({kind.reasons})" if kind.reasons else ""))
-        lines += ["    " + line for line in _aligned([], kind.rows)]
+        lines += ["    " + line for line in _aligned(kind.columns, kind.rows)]
         if kind.entries > len(kind.rows):
             lines.append(f"    and {kind.entries - len(kind.rows):,} more; --json lists them all")
     return lines
@@ -183,7 +183,7 @@ def _details(dataset: Facts) -> list[str]:
 def cells(samples: Facts) -> tuple[list[str], list[list[str]]]:
     """Return heads and rows of the table of samples per split and class; columns of zeros are left out."""
     names = ["before", "after", "added", "removed", "replaced", "moved_in", "moved_out"]
-    names = [name for name in names if name in ("before", "after") or any(cell[name] for cell in samples["cells"])]
+    names = [name for name in names if name in ("before", "after") or any(cell.get(name) for cell in samples["cells"])]
     rows = [
         [cell["split"], CLASSES[cell["label"]], *(f"{cell[name]:,}" for name in names)] for cell in samples["cells"]
     ]

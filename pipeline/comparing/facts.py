@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 
 from pipeline import manifests, tables
 from pipeline.comparing.matching import column, read_both
-from pipeline.comparing.samples import compare_samples
-from pipeline.comparing.videos import compare_videos
+from pipeline.comparing.parameters import changed, read_parameters, unbuilt
+from pipeline.comparing.samples import compare_samples, count_samples
+from pipeline.comparing.videos import compare_videos, count_videos
 from pipeline.errors import UserError
 from pipeline.revisions import Revision
 
 FORMAT = "veriframe-diff-1"
-SECTIONS = ("index", "split", "sample", "reduce", "extract", "shard")  # whose parameters shape a dataset
 QUOTA = ["rule", "min_per_video", "candidates", "videos", "quota", "tried", "failed", "surplus", "kept"]
 
 Facts = dict[str, Any]
@@ -27,19 +27,24 @@ def compare(before: Revision, after: Revision) -> Facts:
     """Return what changed from `before` to `after`, dataset by dataset.
 
     `same` is True, False, or None where nothing differs but not everything could be compared. Each of `datasets` has
-    its `state` (same, changed, added, removed), `not_compared` (what could not be compared, and why), and, unless it is
-    there at one revision only, `params`, `videos`, `samples`, `quotas`, `recipe` and `shards`: None where neither
-    revision has run that far, or not compared. Lists that may be long are Arrow tables. Raises UserError when nothing
-    can be compared at all.
+    its `state` (same, changed, added, removed), `notes` (parameters asked for and not built), `not_compared` (what
+    could not be compared, and why), and `params`, `videos`, `samples`, `quotas`, `recipe` and `shards`: None where
+    neither revision has run that far, or not compared. Of a dataset that is there at one revision only, `videos` and
+    `samples` hold counts, and the others are left out. Lists that may be long are Arrow tables. Raises UserError when
+    nothing can be compared at all.
     """
-    documents = before.params(), after.params()
-    were, are = (list(_mapping(document, "datasets")) for document in documents)
+    were, are = read_parameters(before), read_parameters(after)
     datasets: dict[str, Facts] = {}
     for key in [*are, *(key for key in were if key not in are)]:
-        if key in were and key in are:
-            datasets[key] = _compare_dataset(key, before, after, _params(key, *documents))
+        if key not in were:
+            datasets[key] = _count_dataset(key, "added", after)
+        elif key not in are:
+            datasets[key] = _count_dataset(key, "removed", before)
         else:
-            datasets[key] = {"state": "added" if key in are else "removed", "not_compared": []}
+            datasets[key] = _compare_dataset(key, before, after, changed(were[key].built, are[key].built))
+        sides = ((before, were), (after, are))
+        notes = [note for side, parameters in sides if key in parameters for note in unbuilt(side, parameters[key])]
+        datasets[key]["notes"] = list(dict.fromkeys(notes))  # once where both sides are the same revision
     if not any(facts["state"] in ("added", "removed") or _compared(facts) for facts in datasets.values()):
         reasons = [reason for facts in datasets.values() for reason in facts["not_compared"]]
         first = reasons[0] if reasons else "no stage has run at either; run `dvc repro` first"
@@ -70,6 +75,19 @@ def _compare_dataset(key: str, before: Revision, after: Revision, params: list[F
             facts["not_compared"].append(f"{what}: {text}")
     if params or any(changes(part) for part in _compared(facts)):
         facts["state"] = "changed"
+    return facts
+
+
+def _count_dataset(key: str, state: str, revision: Revision) -> Facts:
+    """Return the facts of a dataset that only one revision has: counts, with none on the other side."""
+    facts: Facts = {"state": state, "not_compared": []}
+    count: Callable[[str, Revision, bool], Facts | None]
+    for part, count in (("videos", count_videos), ("samples", count_samples)):
+        try:
+            facts[part] = count(key, revision, state == "added")
+        except UserError as error:
+            facts[part] = None
+            facts["not_compared"].append(f"{part}: {error}")
     return facts
 
 
@@ -142,38 +160,3 @@ PARTS: dict[str, Callable[[str, Revision, Revision], Facts | None]] = {
     "recipe": _recipe,
     "shards": _shards,
 }
-
-
-def _params(key: str, before: Facts, after: Facts) -> list[Facts]:
-    """Return the parameters of the dataset `key` that changed: dotted name, before, after; None for what is not set."""
-    were, are = (_resolved(document, key) for document in (before, after))
-    return [
-        {"name": name, "before": were.get(name), "after": are.get(name)}
-        for name in [*are, *(name for name in were if name not in are)]
-        if were.get(name) != are.get(name)
-    ]
-
-
-def _resolved(document: Facts, key: str) -> Facts:
-    """Return the dataset's entry and sections, with what `by_dataset` overrides, as dotted names."""
-    entry = f"datasets.{key}"
-    resolved = _dotted(_mapping(_mapping(document, "datasets"), key), entry)
-    for name in SECTIONS:
-        section = _mapping(document, name)
-        overrides = _mapping(_mapping(section, "by_dataset"), key)
-        defaults = {knob: value for knob, value in section.items() if knob != "by_dataset"}
-        resolved |= _dotted(defaults, name) | _dotted(overrides, name)
-    return resolved
-
-
-def _dotted(values: Facts, above: str) -> Facts:
-    flat: Facts = {}
-    for name, value in values.items():
-        flat |= _dotted(value, f"{above}.{name}") if isinstance(value, dict) else {f"{above}.{name}": value}
-    return flat
-
-
-def _mapping(values: Facts, name: str) -> Facts:
-    """Return the mapping at `name`; empty where nothing or something else stands there."""
-    found = values.get(name)
-    return found if isinstance(found, dict) else {}

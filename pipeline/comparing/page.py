@@ -28,6 +28,7 @@ def write(path: Path, facts: Facts, before: Revision, after: Revision) -> None:
             "anchor": f"d{number}",
             "state": dataset["state"],
             "not_compared": dataset["not_compared"],
+            "notes": dataset["notes"],
             "counts": describe.counts(dataset),
             "cells": describe.cells(dataset["samples"]) if dataset.get("samples") else None,
             "figures": list(describe.figures(dataset)),

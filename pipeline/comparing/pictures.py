@@ -29,7 +29,7 @@ def changed_pictures(key: str, dataset: Facts, before: Revision, after: Revision
             for row in evenly(samples[kind], EACH).to_pylist()
         ]
         for kind, of in wanted.items()
-        if samples and len(samples[kind])
+        if len(samples.get(kind, []))
     }
 
 

@@ -20,9 +20,9 @@ def compare_samples(key: str, before: Revision, after: Revision) -> dict[str, An
     """Return what changed among the samples of the dataset `key`; None where neither revision has shards of it.
 
     Counts (`before`, `after`), `cells` (the same per split and class) and Arrow tables: `added` and `removed` (with
-    `why`: what the other version has in their place), `replaced` (the picture's SHA-256 differs) and `moved` (to
-    another split or class), all but the last with the places of their pictures. `unexplained` says why no `why` is
-    known; empty where it is. Raises UserError when the samples cannot be compared.
+    `why`: what the other version has in their place), `replaced` (the picture's SHA-256 differs), all three with the
+    places of their pictures, and `relabelled` and `resplit`. `unexplained` says why no `why` is known; empty where it
+    is. Raises UserError when the samples cannot be compared.
     """
     read = read_both(before, after, f"data/shard/{key}/samples.parquet", tables.SAMPLES, SHOWN + PLACE)
     if read is None:
@@ -39,21 +39,31 @@ def compare_samples(key: str, before: Revision, after: Revision) -> dict[str, An
     return {
         "before": len(read[0]),
         "after": len(read[1]),
-        "cells": cells(*read, lists),
+        "cells": cells(matched, lists),
         **lists,
         "unexplained": unexplained,
     }
 
 
+def count_samples(key: str, revision: Revision, added: bool) -> dict[str, Any] | None:
+    """Return the counts of compare_samples for a dataset `added` by `revision`, or removed after it."""
+    path = f"data/shard/{key}/samples.parquet"
+    if not revision.has(path):
+        return None
+    there = revision.read_arrow(path, tables.SAMPLES, ["split", "label"])
+    before, after = (there.slice(0, 0), there) if added else (there, there.slice(0, 0))
+    return {"before": len(before), "after": len(after), "cells": _cells({"before": before, "after": after})}
+
+
 def changes(matched: Matched) -> dict[str, pa.Table]:
     """Return the lists of compare_samples, without `why`, from the samples of two versions, matched by `key`."""
     replaced = matched.where(differs(matched, "sha256"))
-    moved = matched.where(differs(matched, "split", "label"))
     return {
         "added": matched.added.select(SHOWN + PLACE),
         "removed": matched.removed.select(SHOWN + PLACE),
         "replaced": _beside(replaced, SHOWN, PLACE),
-        "moved": _beside(moved, ["key", "video"], ["split", "label"]),
+        "relabelled": _changed(matched, "label", beside="split"),
+        "resplit": _changed(matched, "split", beside="label"),
     }
 
 
@@ -65,13 +75,23 @@ def _beside(matched: Matched, names: list[str], changed: list[str]) -> pa.Table:
     return pa.table({name: after[name] for name in names} | both)
 
 
-def cells(before: pa.Table, after: pa.Table, lists: dict[str, pa.Table]) -> list[dict[str, Any]]:
+def _changed(matched: Matched, name: str, beside: str) -> pa.Table:
+    """Return key, video, the column `beside`, before and after of the samples whose column `name` changed."""
+    changed = matched.where(differs(matched, name))
+    before, after = changed.before, changed.after
+    columns = {"before": column(before, name), "after": column(after, name)}
+    return pa.table({shown: after[shown] for shown in ("key", "video", beside)} | columns)
+
+
+def cells(matched: Matched, lists: dict[str, pa.Table]) -> list[dict[str, Any]]:
     """Return counts for each split and class: before + added + moved_in - removed - moved_out = after."""
-    moved = lists["moved"]
-    parts = {"before": before, "after": after, "added": lists["added"], "removed": lists["removed"]}
-    parts |= {"replaced": lists["replaced"]}
-    parts |= {"moved_in": moved.rename_columns({"split_after": "split", "label_after": "label"})}
-    parts |= {"moved_out": moved.rename_columns({"split_before": "split", "label_before": "label"})}
+    moved = matched.where(differs(matched, "split", "label"))
+    parts = {"before": matched.was, "after": matched.now, "moved_in": moved.after, "moved_out": moved.before}
+    return _cells(parts | {name: lists[name] for name in ("added", "removed", "replaced")})
+
+
+def _cells(parts: dict[str, pa.Table]) -> list[dict[str, Any]]:
+    """Return how many rows each part has for each split and class that occurs."""
     counts = {name: _count(table) for name, table in parts.items()}
     places = [(split, label) for split in tables.SPLITS for label in tables.CLASSES]
     return [

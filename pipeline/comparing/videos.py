@@ -50,6 +50,19 @@ def compare_videos(key: str, before: Revision, after: Revision) -> dict[str, Any
     }
 
 
+def count_videos(key: str, revision: Revision, added: bool) -> dict[str, Any] | None:
+    """Return the counts of compare_videos for a dataset `added` by `revision`, or removed after it."""
+    path = f"data/index/{key}/videos.parquet"
+    if not revision.has(path):
+        return None
+    videos = revision.read_arrow(path, tables.VIDEOS, INDEX)
+    path = f"data/split/{key}/videos.parquet"
+    if revision.has(path):
+        videos = _assigned(videos, revision.read_arrow(path, tables.ASSIGNMENTS, SPLIT))
+    there, nothing = _counts(_videos(videos)), {"listed": 0, "usable": 0}
+    return {"before": nothing, "after": there} if added else {"before": there, "after": nothing}
+
+
 def changes(matched: Matched) -> dict[str, pa.Table]:
     """Return the lists of compare_videos from the videos of two versions, matched by `video`."""
     sides = matched.before, matched.after

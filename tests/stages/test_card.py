@@ -243,6 +243,69 @@ def test_the_numbers_are_those_of_the_tables(cards: dict[str, Path], built: Path
     assert matter["size_categories"] == ["n<1K"]
 
 
+@pytest.mark.parametrize("key", [RENDERED, OWN])
+def test_the_numbers_of_videos_add_up(cards: dict[str, Path], built: Path, key: str) -> None:
+    videos = videos_of(cards[key])
+    assert videos == videos_of(cards[key], "README.md")
+    samples = samples_of(built, key)
+    assignments = tables.read(built / "data/split" / key / "videos.parquet", tables.ASSIGNMENTS)
+    assert videos["entries"] == len(assignments) and videos["usable"] == (assignments.status == "ok").sum()
+    assert videos["pictured"] == samples.video.nunique()
+    assert videos["pictured"] == sum(int(row[3]) for row in rows_below(cards[key], "Contents"))
+    assert_they_add_up(videos)
+
+
+def test_a_video_without_a_picture_is_told_with_its_reason(built: Path, tmp_path: Path) -> None:
+    project = card_project(built, tmp_path, OWN)
+    path = project / "data/extract" / OWN / "frames.parquet"
+    frames = tables.read(path, tables.FRAMES)
+    unused = sorted(set(frames.video) - set(samples_of(built, OWN).video))
+    assert len(unused) > 3
+    frames = frames[frames.video != unused[0]]  # no candidate frame
+    frames.loc[frames.video == unused[1], ["status", "reason"]] = "failed", "no_face"
+    first = frames.index[frames.video == unused[2]][0]  # the others were not needed
+    frames.loc[first, ["status", "reason"]] = "failed", "no_face"
+    tables.write(path, frames, tables.FRAMES, ["key"])
+    run_stage(project, "card", OWN)
+    videos = videos_of(project / "data/card" / OWN)
+    assert videos["reasons"] == {
+        "not needed for the quota": len(unused) - 2,
+        "without a usable frame": 1,
+        "without a candidate frame": 1,
+    }
+    assert_they_add_up(videos)
+
+
+def videos_of(card: Path, name: str = "croissant.json") -> dict[str, Any]:
+    """Every number of videos that a card tells."""
+    text = (card / name).read_text(encoding="utf-8")
+    entries = re.search(r"has ([\d,]+) entries: files, and listed files that are missing(?:; (\d+) of them)?", text)
+    told = re.search(r"Of (\d+) videos? of the dataset (\d+) \w+ usable; (\d+) of these .* and (\d+) gave none", text)
+    rejected = re.search(r"(\d+) videos? of the dataset (?:is|are) not usable", text)
+    none = re.search(r"(\d+) of (\d+) usable videos? gave no picture(?:: (.*?))?\.", text)
+    by_class = re.search(r"[\d,]+ from (\d+) real videos?, [\d,]+ from (\d+) fake videos?", text)
+    splits = re.search(r"Splits of the usable videos: (.*?)\.", text)
+    assert entries and told and rejected and none and by_class and splits
+    assert none[1] == told[4] and none[2] == told[2]
+    return {
+        **dict(zip(("all", "usable", "pictured", "none"), map(int, told.groups()), strict=True)),
+        "entries": int(entries[1]),
+        "others": int(entries[2] or 0),
+        "rejected": int(rejected[1]),
+        "reasons": {reason: int(count) for count, reason in re.findall(r"(\d+) ([a-z ]+)", none[3] or "")},
+        "by_class": [int(count) for count in by_class.groups()],
+        "by_split": [int(count) for count in re.findall(r"(\d+) videos? in", splits[1])],
+    }
+
+
+def assert_they_add_up(videos: dict[str, Any]) -> None:
+    assert videos["entries"] == videos["all"] + videos["others"]
+    assert videos["all"] == videos["usable"] + videos["rejected"]
+    assert videos["usable"] == videos["pictured"] + videos["none"] == sum(videos["by_split"])
+    assert videos["none"] == sum(videos["reasons"].values())
+    assert videos["pictured"] == sum(videos["by_class"])
+
+
 def test_what_is_known_of_people_decides_licence_and_gate(cards: dict[str, Path]) -> None:
     rendered, real = front_matter(cards[RENDERED]), front_matter(cards[OWN])
     assert rendered["license"] == "apache-2.0" and "extra_gated_prompt" not in rendered
