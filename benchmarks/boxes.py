@@ -21,7 +21,7 @@ import cv2
 import pandas as pd
 from corpus import CORES, KEY, judge, plan, working_folder, write_project
 
-from pipeline import faces
+from pipeline.extracting import faces
 from pipeline.synthetic.dataset import write_tree
 from pipeline.synthetic.layouts import LAYOUTS
 from stages import extract

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from facenet_pytorch import MTCNN
 
-from pipeline import faces
+from pipeline.extracting import faces
 
 CLIPS = Path(__file__).resolve().parents[2] / "shared/clips/faces"
 WIDTH, HEIGHT = 1280, 720

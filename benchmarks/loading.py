@@ -29,8 +29,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import Compose, PILToTensor, Resize
 
-from pipeline import manifests, reading, sealing, tables
+from pipeline import reading, tables
 from pipeline.engines import local_engine
+from pipeline.sharding import manifests, sealing
 from pipeline.tars import write_tar
 
 PICTURES, SIDE, SHARDS, BATCH, ROUNDS = 4000, 224, 8, 64, 5

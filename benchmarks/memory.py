@@ -16,9 +16,10 @@ import av
 from corpus import MEDIUM, RATE, ROOT, judge, working_folder, write_video
 from ruamel.yaml import YAML
 
-from pipeline import answers, video
-from pipeline.answers import Recipe, Request, Source
+from pipeline import video
 from pipeline.engines import local_engine
+from pipeline.extracting import answers
+from pipeline.extracting.answers import Recipe, Request, Source
 from pipeline.files import sha256_of_file
 from pipeline.synthetic.forgery import film
 from pipeline.synthetic.recordings import Recording

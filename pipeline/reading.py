@@ -24,9 +24,10 @@ import pyarrow.compute as pc
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pipeline import machine, manifests, tables
+from pipeline import machine, tables
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_text
+from pipeline.sharding import manifests
 
 # Below this many pictures an epoch is decoded sooner than worker processes have started.
 _WORTH_WORKERS = 5_000

@@ -13,9 +13,9 @@ from dvc_objects.fs.base import FileSystem
 from dvc_objects.fs.local import LocalFileSystem
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from pipeline import manifests
 from pipeline.errors import UserError
 from pipeline.revisions import Revision, open_revision
+from pipeline.sharding import manifests
 
 Shard = dict[str, Any]  # url, file_system (of DVC), path there, bytes
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
-from pipeline import manifests, params, provenance, shortcuts, tables
+from pipeline import params, provenance, shortcuts, tables
 from pipeline.errors import exit_on_user_error
 from pipeline.files import folder_of_each, sha256_of_file, whole_or_absent
+from pipeline.sharding import manifests
 
 DATA = Path("data")
 

@@ -10,10 +10,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from pipeline import machine, params, quality, shard_sizes, shards, tables
+from pipeline import machine, params, quality, tables
 from pipeline.engines import local_engine
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.files import whole_or_absent
+from pipeline.sharding import shard_sizes, shards
 
 PICTURES_MADE = 32  # to tell the size of shards
 

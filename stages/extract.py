@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import extraction, extraction_plan, selection, tables
+from pipeline import selection, tables
 from pipeline.engines import engine
 from pipeline.errors import UserError, exit_on_user_error
-from pipeline.extraction_plan import Plan
+from pipeline.extracting import extraction, extraction_plan
+from pipeline.extracting.extraction_plan import Plan
 
 
 def main() -> None:

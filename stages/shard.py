@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pydantic import ConfigDict
 
-from pipeline import machine, params, sealing, shards, tables
+from pipeline import machine, params, tables
 from pipeline.engines import local_engine
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.files import whole_or_absent
+from pipeline.sharding import sealing, shards
 
 
 class Extract(params.Section):

@@ -10,9 +10,10 @@ import pandas as pd
 import pyarrow.compute as pc
 from pydantic import Field
 
-from pipeline import machine, manifests, params, tables
+from pipeline import machine, params, tables
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.files import folder_of_each, sha256_of_file, sha256_of_text
+from pipeline.sharding import manifests
 
 if TYPE_CHECKING:
     from dvclive.live import Live

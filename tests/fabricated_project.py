@@ -9,8 +9,9 @@ import pandas as pd
 
 import in_process
 from fabricated_shards import picture
-from pipeline import metrics, provenance, sealing, tables
+from pipeline import metrics, provenance, tables
 from pipeline.files import sha256_of_bytes, sha256_of_text
+from pipeline.sharding import sealing
 from pipeline.tars import write_tar
 
 METHODS = {"youtube": tables.REAL, "Deepfakes": tables.FAKE, 'Face<Swap> & "quotes"': tables.FAKE}

@@ -8,8 +8,9 @@ import pandas as pd
 import pyarrow as pa
 
 import in_process
-from pipeline import sealing, tables
+from pipeline import tables
 from pipeline.files import sha256_of_bytes, sha256_of_text
+from pipeline.sharding import sealing
 from pipeline.tars import write_tar
 
 METHODS = {"real": tables.REAL, "swap": tables.FAKE, "mask": tables.FAKE}

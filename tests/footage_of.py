@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import answer_store, answers, extraction, selection, tables, video
-from pipeline.answers import Recipe, Request
-from pipeline.faces import Face
+from pipeline import selection, tables, video
+from pipeline.extracting import answer_store, answers, extraction
+from pipeline.extracting.answers import Recipe, Request
+from pipeline.extracting.faces import Face
+from pipeline.extracting.footage import COLUMNS, Footage, opened
 from pipeline.files import sha256_of_bytes, sha256_of_file
-from pipeline.footage import COLUMNS, Footage, opened
 
 WHOLE_FRAME = Recipe(
     faces="none",

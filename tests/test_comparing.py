@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabricated_videos import KEY
-from pipeline import manifests, tables
+from pipeline import tables
 from pipeline.comparing import describe, facts, page, parameters, pictures, samples, videos
 from pipeline.comparing.matching import match
 from pipeline.revisions import Revision
+from pipeline.sharding import manifests
 
 
 def _videos(rows: list[dict[str, Any]]) -> pa.Table:

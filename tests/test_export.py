@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from built_project import OWN
 from command import veriframe
 from fabricated_videos import KEY
-from pipeline import manifests, tables
+from pipeline import tables
 from pipeline.datasets.manifest import TIES
 from pipeline.errors import UserError
 from pipeline.exporting import deepfakebench, imagefolder
@@ -28,6 +28,7 @@ from pipeline.exporting.source import Source, open_source
 from pipeline.files import list_files, sha256_of_file
 from pipeline.reading import open_dataset
 from pipeline.selection import flat_keys, flat_name
+from pipeline.sharding import manifests
 from project import change_params, run
 from small_project import contents, inside, run_stage, write_params
 

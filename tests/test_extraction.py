@@ -12,10 +12,11 @@ import pytest
 
 from fabricated_videos import all_frames, picture, write_video
 from footage_of import COLUMNS, MTCNN, WHOLE_FRAME, counting, extract, face, footage, index_row, plan, searching
-from pipeline import answer_store, answers, extraction, selection
-from pipeline.answers import Request
+from pipeline import selection
 from pipeline.engines import local_engine
 from pipeline.errors import UserError
+from pipeline.extracting import answer_store, answers, extraction
+from pipeline.extracting.answers import Request
 from pipeline.files import sha256_of_file
 
 NAMES = ["a", "b", "victim"]

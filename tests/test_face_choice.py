@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.face_choice import choose
+from pipeline.extracting.face_choice import choose
 
 COLUMNS = ["frame", "face", "box_x", "box_y", "box_width", "box_height", "evidence"]
 CLUES = [(False, ""), (True, ""), (True, "mask"), (True, "original")]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import faces, machine
-from pipeline.faces import Box, Face
+from pipeline import machine
+from pipeline.extracting import faces
+from pipeline.extracting.faces import Box, Face
 
 PEOPLE = {
     "asl_bird.mkv": 20,

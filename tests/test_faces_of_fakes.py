@@ -10,7 +10,7 @@ import pytest
 
 from fabricated_videos import picture, write_video
 from footage_of import MTCNN, counting, extract, face, footage, index_row, searching
-from pipeline import answers
+from pipeline.extracting import answers
 
 Rows = list[dict[str, Any]]
 

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from command import Outcome, veriframe
 from fabricated_videos import KEY, write_video
 from footage_of import MTCNN, face, footage, index_row, plan
-from pipeline import answer_store, answers, extraction_plan, tables
-from pipeline.footage import Footage
+from pipeline import tables
+from pipeline.extracting import answer_store, answers, extraction_plan
+from pipeline.extracting.footage import Footage
 from pipeline.forecasting import disk_space, estimates, forecast
 from small_project import inside, run_stage, write_params
 

@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 
 from fabricated_videos import write_video
 from import_graph import ROOT, files_behind
-from pipeline import answers, extraction, quality, table_docs
+from pipeline import quality, table_docs
+from pipeline.extracting import answers, extraction
 
 LIGHT = ["index", "split", "sample", "flatten", "reduce", "shard", "extract", "check"]
 LAYOUTS = "pipeline/datasets"
@@ -127,7 +128,11 @@ def test_the_domain_knows_nothing_of_training(module: str) -> None:
 
 
 def test_what_decides_an_answer_is_part_of_its_name() -> None:
-    behind = files_behind("pipeline.answers") - {"pipeline/errors.py", "pipeline/files.py", "pipeline/machine.py"}
+    behind = files_behind("pipeline.extracting.answers") - {
+        "pipeline/errors.py",
+        "pipeline/files.py",
+        "pipeline/machine.py",
+    }
     assert behind == {f"pipeline/{module}.py" for module in answers.MODULES}
 
 
@@ -144,7 +149,7 @@ def test_light_stages_start_without_heavy_imports() -> None:
 def test_a_worker_that_only_decodes_needs_neither_torch_nor_pandas_nor_pyarrow(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from pipeline.answers import Recipe, Request, Source, extract_video\n"
+        "from pipeline.extracting.answers import Recipe, Request, Source, extract_video\n"
         "from pipeline.files import sha256_of_file\n"
         f"path, store = {str(write_video(tmp_path / 'a.mp4'))!r}, {str(tmp_path / 'store')!r}\n"
         "source = Source(path, 0, sha256_of_file(Path(path)), (0,), (0,), (0,))\n"
@@ -259,11 +264,11 @@ def test_the_document_of_findings_names_every_code() -> None:
         "split": {"in_no_list", "leak"},
         "extract": codes_in("pipeline/decoding.py", "_decoded", "_judged")
         | codes_in("pipeline/images.py", "decode", "_checked")
-        | codes_in("pipeline/answers.py", "_why_no_face")
+        | codes_in("pipeline/extracting/answers.py", "_why_no_face")
         | set(answers.NEARLY_USABLE)
-        | codes_in("pipeline/extraction.py", "_why_lost")
+        | codes_in("pipeline/extracting/extraction.py", "_why_lost")
         | {extraction.NOT_FORGED}
-        | codes_in("pipeline/faces.py", "why_unusable"),
+        | codes_in("pipeline/extracting/faces.py", "why_unusable"),
         "check": {rule.code for rules in quality.rules(0.5, 1).values() for rule in rules} | check,
     }
     assert '"in_no_list"' in (ROOT / "stages/split.py").read_text()

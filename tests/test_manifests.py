@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 import in_process
-from pipeline import manifests, sealing
 from pipeline.errors import UserError
+from pipeline.sharding import manifests, sealing
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from fabricated_shards import write_dataset
-from pipeline import manifests, reading, tables
+from pipeline import reading, tables
 from pipeline.errors import UserError
 from pipeline.reading import EpochBatches, Samples, epoch_order, loader, open_dataset
+from pipeline.sharding import manifests
 
 VIDEOS = {"train": {"real": 2, "swap": 2}, "test": {"real": 1}}
 

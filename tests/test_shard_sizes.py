@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import shard_sizes
+from pipeline.sharding import shard_sizes
 from pipeline.tars import write_tar
 
 SHARDS = {"train": 4, "val": 1, "test": 2}

@@ -9,10 +9,10 @@ import pytest
 import webdataset
 
 from fabricated_videos import picture
-from pipeline import shards
 from pipeline.crops import Alignment, final_picture
 from pipeline.errors import UserError
 from pipeline.files import list_files, sha256_of_bytes, sha256_of_file
+from pipeline.sharding import shards
 from pipeline.tars import read_member, write_tar
 from small_project import contents
 

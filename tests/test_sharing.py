@@ -11,10 +11,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from built_project import OWN
-from pipeline import manifests
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_file
 from pipeline.reading import open_dataset
+from pipeline.sharding import manifests
 from project import change_params, commit, fingerprint, lock, run
 from remote_servers import Remote, http_server, s3_server, ssh_server, webdav_server
 

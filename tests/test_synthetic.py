@@ -249,7 +249,7 @@ def test_methods_leave_different_pictures_and_only_the_named_person_changes() ->
 
 
 def test_detector_finds_real_and_forged_faces_and_none_where_nobody_is() -> None:
-    from pipeline.faces import detect, why_unusable
+    from pipeline.extracting.faces import detect, why_unusable
 
     def found(recording: Recording, forgery: Forgery | None = None) -> list[bool]:
         faces = detect(list(film(recording, forgery)), 40, 640)

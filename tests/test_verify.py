@@ -15,8 +15,9 @@ import in_process
 from built_project import OWN
 from command import veriframe
 from damage import flip, listing_of, md5_of, object_of, stored, swap_label
-from pipeline import manifests, sealing, tables
+from pipeline import tables
 from pipeline.files import sha256_of_file
+from pipeline.sharding import manifests, sealing
 from pipeline.verification import hashing, places
 from project import commit, fingerprint, lock, run
 from remote_servers import http_server, s3_server

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import pandas as pd
 from pydantic import ConfigDict, Field, field_validator
 
-from pipeline import manifests, params, provenance, tables
+from pipeline import params, provenance, tables
 from pipeline.cards.licences import Licence, licence_of
 from pipeline.cards.sources import Source, source_of
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_file
+from pipeline.sharding import manifests
 from pipeline.tables import CLASSES, NO_VIDEO, NOT_ASKED_FOR, SPLITS
 
 Text = Annotated[str, Field(min_length=1)]

@@ -9,13 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import manifests, tables
+from pipeline import tables
 from pipeline.comparing.matching import column, read_both
 from pipeline.comparing.parameters import changed, read_parameters, unbuilt
 from pipeline.comparing.samples import compare_samples, count_samples
 from pipeline.comparing.videos import compare_videos, count_videos
 from pipeline.errors import UserError
 from pipeline.revisions import Revision
+from pipeline.sharding import manifests
 
 FORMAT = "veriframe-diff-1"
 QUOTA = ["rule", "min_per_video", "candidates", "videos", "quota", "tried", "failed", "surplus", "kept"]

@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipeline import manifests, sealing
 from pipeline.cards import croissant
 from pipeline.engines import Run
 from pipeline.errors import UserError
 from pipeline.exporting.pictures import link_or_copy
 from pipeline.exporting.source import Source
+from pipeline.sharding import manifests, sealing
 
 
 def export(source: Source, out: Path, run: Run) -> None:

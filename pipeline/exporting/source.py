@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import manifests, params, tables
+from pipeline import params, tables
 from pipeline.datasets.manifest import TIES
 from pipeline.errors import UsageError, UserError
 from pipeline.selection import flat_name
+from pipeline.sharding import manifests
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from pipeline import answer_store, crops, shard_sizes, shards, tars
+from pipeline import crops, tars
+from pipeline.extracting import answer_store
+from pipeline.sharding import shard_sizes, shards
 
 Row = dict[str, Any]
 

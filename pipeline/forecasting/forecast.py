@@ -15,13 +15,15 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pipeline import answer_store, decoding, extraction, extraction_plan, machine, params, shard_sizes, shards, tables
-from pipeline.answers import Request
+from pipeline import decoding, machine, params, tables
 from pipeline.engines import Run, Watch, local_engine
 from pipeline.errors import UsageError
-from pipeline.extraction_plan import Plan
-from pipeline.footage import Footage
+from pipeline.extracting import answer_store, extraction, extraction_plan
+from pipeline.extracting.answers import Request
+from pipeline.extracting.extraction_plan import Plan
+from pipeline.extracting.footage import Footage
 from pipeline.forecasting import crop_sizes, disk_space, estimates, timing
+from pipeline.sharding import shard_sizes, shards
 from pipeline.wording import in_words
 
 Row = dict[str, Any]

@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 
-from pipeline import answers, faces
-from pipeline.answers import Request
+from pipeline.extracting import answers, faces
+from pipeline.extracting.answers import Request
 
 
 def timed(request: Request) -> tuple[float, str | None]:

@@ -101,7 +101,7 @@ def _fitted(picture: Image) -> Image:
 
 def _survey(path: Path) -> Clip:
     """Decode a clip once and find the landmarks; raise UserError when there is nothing to decode."""
-    from pipeline.faces import detect, why_unusable
+    from pipeline.extracting.faces import detect, why_unusable
 
     rows = []
     try:

@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from dvc_objects.fs.base import FileSystem
 
-from pipeline import machine, manifests
+from pipeline import machine
 from pipeline.errors import UserError, first_line
 from pipeline.progress import track
+from pipeline.sharding import manifests
 from pipeline.verification.hashing import LOCAL, Digest, Job, digest, in_threads, opened
 from pipeline.verification.recorded import Output, Stores, files_here
 

@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import machine, manifests, tables
+from pipeline import machine, tables
 from pipeline.errors import UserError, first_line
 from pipeline.progress import track
+from pipeline.sharding import manifests
 from pipeline.verification.hashing import in_threads
 from pipeline.verification.places import Finding, Place
 from pipeline.verification.recorded import Output

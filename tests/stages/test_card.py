@@ -13,9 +13,10 @@ from ruamel.yaml import YAML
 
 from built_project import OWN
 from carded_project import KNOBS, card_project, write_card
-from pipeline import manifests, params, tables
+from pipeline import params, tables
 from pipeline.cards import croissant
 from pipeline.errors import UserError
+from pipeline.sharding import manifests
 from project import change_params
 from small_project import contents, refusal, run_stage
 

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from fabricated_videos import KEY
-from pipeline import manifests, tables
+from pipeline import tables
 from pipeline.errors import UserError
 from pipeline.files import list_files, sha256_of_bytes
+from pipeline.sharding import manifests
 from pipeline.tars import read_member
 from small_project import contents, refusal, run_stage, write_params
 

@@ -1,4 +1,4 @@
-"""Read the answers that lie in the work cache; pipeline.answers writes them there and says what they hold."""
+"""Read the answers that lie in the work cache; answers.py writes them there and says what they hold."""
 
 import json
 import os

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 import pandas as pd
 from pydantic import Field
 
-from pipeline import footage, machine, params, tables
-from pipeline.answers import Recipe
+from pipeline import machine, params, tables
 from pipeline.errors import UserError
-from pipeline.footage import Footage
+from pipeline.extracting import footage
+from pipeline.extracting.answers import Recipe
+from pipeline.extracting.footage import Footage
 
 
 class Params(params.Section):

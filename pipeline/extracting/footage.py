@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import answer_store, answers, tables
-from pipeline.answers import Clue, Recipe, Request, Source
-from pipeline.faces import Box
+from pipeline import tables
+from pipeline.extracting import answer_store, answers
+from pipeline.extracting.answers import Clue, Recipe, Request, Source
+from pipeline.extracting.faces import Box
 from pipeline.files import sha256_of_text
 
 # Columns of tables.VIDEOS that Footage needs.

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from pipeline.faces import Box
+from pipeline.extracting.faces import Box
 
 PATCH = 64  # pixels; side of the grey picture of a face in which a fake is held against its original
 MARKED = 64  # grey level from which a mask marks; compression leaves lower ones around it

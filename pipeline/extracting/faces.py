@@ -17,7 +17,7 @@ import numpy as np
 from pipeline import machine
 
 if TYPE_CHECKING:
-    from pipeline.mtcnn import Found
+    from pipeline.extracting.mtcnn import Found
 
 Box = tuple[int, int, int, int]  # x, y, width, height, pixels of the upright frame
 
@@ -65,7 +65,7 @@ def detect(pictures: Sequence[np.ndarray], min_face: int, detection_side: int) -
 
 def detect_batch(pictures: Sequence[np.ndarray], min_face: int, detection_side: int, device: str) -> list[list[Face]]:
     """Return what `detect` does, for pictures of one size, in one batch on `device` (cpu or cuda)."""
-    from pipeline import mtcnn
+    from pipeline.extracting import mtcnn
 
     height, width = pictures[0].shape[:2]
     scale = min(1.0, detection_side / max(height, width))
@@ -88,7 +88,7 @@ def at_boxes(picture: np.ndarray, boxes: Sequence[Box]) -> list[Face]:
     """
     if not boxes:
         return []
-    from pipeline import mtcnn
+    from pipeline.extracting import mtcnn
 
     corners = np.array([(x, y, x + width, y + height) for x, y, width, height in boxes], np.float32)
     return _faces(mtcnn.confirm(picture, corners, machine.device()))

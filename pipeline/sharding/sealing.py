@@ -8,8 +8,8 @@ from typing import Any
 from pipeline.engines import Run
 from pipeline.errors import UserError
 from pipeline.files import list_files, sha256_of_file, whole_or_absent
-from pipeline.manifests import FORMAT, NAME
 from pipeline.progress import track
+from pipeline.sharding.manifests import FORMAT, NAME
 
 
 def seal(folder: Path, facts: dict[str, Any], run: Run) -> None:

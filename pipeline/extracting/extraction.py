@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipeline import answer_store, answers, face_choice, selection, tables
-from pipeline.answers import Request
+from pipeline import selection, tables
 from pipeline.engines import Run, WorkerDied, WorkerKilled, twice
 from pipeline.errors import UserError
+from pipeline.extracting import answer_store, answers, face_choice
+from pipeline.extracting.answers import Request
+from pipeline.extracting.footage import Boxes, Footage
 from pipeline.files import bucket_of
-from pipeline.footage import Boxes, Footage
 from pipeline.progress import track
 from pipeline.tars import write_tar
 

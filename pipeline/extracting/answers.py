@@ -4,7 +4,7 @@ This is what workers run: nothing here imports pandas or pyarrow, and torch only
 
 An answer lies in the work cache, in the store of its video: `<name>.crops` holds the encoded crops one after the other,
 `<name>.json`, written last, a list of rows: one per face, or per frame without a face. A video may have several
-answers, each for other frames. pipeline.answer_store reads them.
+answers, each for other frames. pipeline.extracting.answer_store reads them.
 """
 
 import json
@@ -18,8 +18,9 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 
-from pipeline import crops, decoding, evidence, faces, images, machine, video
-from pipeline.faces import Box, Face
+from pipeline import crops, decoding, images, machine, video
+from pipeline.extracting import evidence, faces
+from pipeline.extracting.faces import Box, Face
 from pipeline.files import sha256_of_bytes, sha256_of_file, sha256_of_text, whole_or_absent
 
 SIDES = ("x", "y", "width", "height")
@@ -103,12 +104,15 @@ class Request:
 
 
 # The modules that decide an answer; tests/test_house.py holds them against what this one imports.
-MODULES = ("answers", "crops", "decoding", "evidence", "faces", "images", "mtcnn", "video")
+MODULES = (
+    *("extracting/answers", "extracting/evidence", "extracting/faces", "extracting/mtcnn"),
+    *("crops", "decoding", "images", "video"),
+)
 
 
 def code() -> list[str]:
     """Return the hashes of the modules that decide an answer."""
-    return [sha256_of_file(Path(__file__).with_name(f"{module}.py")) for module in MODULES]
+    return [sha256_of_file(Path(__file__).parents[1] / f"{module}.py") for module in MODULES]
 
 
 # --- making an answer ------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Final pictures in WebDataset tars, how large these become, and the manifest that seals a folder of them."""
