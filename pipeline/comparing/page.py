@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from pipeline.comparing import describe
 from pipeline.comparing.facts import Facts, changes
 from pipeline.comparing.pictures import changed_pictures
 from pipeline.errors import UserError
 from pipeline.files import whole_or_absent
+from pipeline.pages import templates
 from pipeline.revisions import Revision
 from pipeline.tables import CLASSES
 
@@ -38,13 +37,7 @@ def write(path: Path, facts: Facts, before: Revision, after: Revision) -> None:
         }
         for number, (key, dataset) in enumerate(facts["datasets"].items())
     ]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     page = environment.get_template("page.html").render(
         facts=facts, sentence=describe.sentence(facts), datasets=datasets, pictures=shown, classes=CLASSES
     )

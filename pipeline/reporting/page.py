@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.pages import templates
 from pipeline.reporting import facts, figures, plots
 from pipeline.reporting.caveats import caveats
 from pipeline.reporting.facts import Dataset
@@ -38,13 +38,7 @@ def render(
     `card` is model.json; `curves` maps a training figure (`train/loss`) to its (epoch, value) points; `trained_on` are
     the keys of the datasets learned from; `pictures` is what pictures.sheet returns, or None for a page without faces.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     environment.filters |= {"figure": _figure, "count": _count}
     threshold = float(card["thresholds"]["video"])
     shown = [_dataset(dataset, number, trained_on, threshold) for number, dataset in enumerate(datasets)]
