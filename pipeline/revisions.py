@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 from dvc.api import DVCFileSystem
 from dvc.fs import LocalFileSystem
@@ -78,7 +77,7 @@ class Revision:
             with fetched.open("rb") as file:
                 file.seek(offset)
                 return file.read(size)
-        fs, place = self.place(path, ask_remote=False)
+        fs, place = self.place(path)
         if self.commit and fs is self.fs.repo.fs:  # Git's own files are small, and read whole or not at all
             return self.read(path)[offset : offset + size]
         with self._explained(path):
@@ -89,11 +88,10 @@ class Revision:
                 part.write_bytes(content)
             return content[offset : offset + size]
 
-    def place(self, path: str, *, ask_remote: bool = True) -> tuple[FileSystem, str]:
+    def place(self, path: str) -> tuple[FileSystem, str]:
         """Return where a file's bytes lie: DVC's file system of workspace, cache or remote, and the path there.
 
-        Without `ask_remote` the remote is not asked whether it has them: it takes a request each, and a web server
-        answers by sending it all.
+        A remote is not asked whether it has them: that takes a request each, which a web server answers by sending all.
         """
         with self._explained(path):
             info = self.fs.info(_from_root(path))
@@ -104,7 +102,7 @@ class Revision:
             data = self.fs._datafss[()].fs
             entry = data.info(_from_root(path))["entry"]
             storage = data.index.storage_map[entry.key]
-            if not ask_remote and storage.remote and not storage.cache.exists(entry):
+            if storage.remote and not storage.cache.exists(entry):
                 remote, place = storage.remote.get(entry)
                 return remote, str(place)
             found = data._get_fs_path(_from_root(path))
@@ -116,10 +114,6 @@ class Revision:
             return json.loads(self.read(path))
         except ValueError:
             raise UserError(f"{path} at {self.name} is no JSON") from None
-
-    def read_table(self, path: str, schema: pa.Schema, columns: list[str] | None = None) -> pd.DataFrame:
-        """Return a table of tables.py, or `columns` of it."""
-        return tables.read(self._table(path), schema, columns, called=f"{path} at {self.name}")
 
     def read_arrow(self, path: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
         """Return a table of tables.py, or `columns` of it, as Arrow holds it."""
@@ -142,7 +136,7 @@ class Revision:
     def _table(self, path: str) -> Path:
         """Return a local file's path, so that only what is asked for of it is read; a remote one is fetched once."""
         fs, place = self.place(path)
-        if isinstance(fs, LocalFileSystem):
+        if isinstance(fs, LocalFileSystem) and Path(place).exists():
             return Path(place)
         fetched = self._place_of_fetched(path)
         if not fetched.exists():

@@ -85,7 +85,7 @@ def _shards(folder: str, split: str, repo: str | None, rev: str | None, remote: 
 
 
 def _placed(revision: Revision, path: str) -> Shard:
-    file_system, place = revision.place(path, ask_remote=False)
+    file_system, place = revision.place(path)
     return {"url": file_system.unstrip_protocol(place), "file_system": _unconnected(file_system), "path": place}
 
 
