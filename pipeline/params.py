@@ -58,7 +58,7 @@ def load_section(section: type[SectionT], stage: str, key: str | None = None) ->
     if key is None and overrides:
         raise UserError(f"{PARAMS_FILE}: {stage} runs once for all datasets and takes no by_dataset; remove it there")
     if key is not None:
-        values = _overlay(values, _mapping(overrides, key, within=f"{stage}.by_dataset"))
+        values = overlay(values, _mapping(overrides, key, within=f"{stage}.by_dataset"))
     return _validate(section, values, stage)
 
 
@@ -99,12 +99,12 @@ def dataset_key(arguments: list[str]) -> str:
     return arguments[1]
 
 
-def _overlay(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """Lay `overrides` over `values`, mapping by mapping, so that one quota can be overridden without the others."""
+def overlay(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with `overrides` laid over them, mapping by mapping: one quota changes without the others."""
     merged = values | overrides
     for name, value in overrides.items():
         if isinstance(value, dict) and isinstance(values.get(name), dict):
-            merged[name] = _overlay(values[name], value)
+            merged[name] = overlay(values[name], value)
     return merged
 
 

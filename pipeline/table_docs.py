@@ -19,6 +19,7 @@ TABLES = [
     ("Filled quotas", tables.FILLED, "data/extract/<dataset>/quotas.parquet"),
     ("Samples", tables.SAMPLES, "data/shard/<dataset>/samples.parquet"),
     ("Shortcuts", tables.SHORTCUTS, "data/audit/shortcuts.parquet"),
+    ("Learned", tables.LEARNED, "data/train/samples.parquet"),
     ("Scores", tables.SCORES, "data/evaluate/<dataset>/scores.parquet"),
     ("Metrics", tables.METRICS, "data/evaluate/<dataset>/metrics.parquet"),
 ]

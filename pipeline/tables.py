@@ -320,6 +320,16 @@ SAMPLES = pa.schema(
     ]
 )
 
+LEARNED = pa.schema(
+    [
+        _DATASET,
+        _KEY,
+        _SPLIT,
+        _column("part", name, "what training used it for: train, val or test"),
+        _column("copy", pa.int32(), "which of several copies of the picture, from 0"),
+    ]
+)
+
 SCORES = pa.schema(
     [
         _column("level", name, "frame or video"),

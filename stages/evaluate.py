@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pandas as pd
 from pydantic import Field
@@ -15,6 +15,7 @@ class Params(params.Section):
     """The section `evaluate` of params.yaml."""
 
     batch_size: Annotated[int, Field(ge=1, le=4096)]
+    videos: Literal["mean", "vote", "reversed_vote"]
     bootstrap: Annotated[int, Field(ge=200, le=10_000)]
     seed: int
 
@@ -31,16 +32,17 @@ def main() -> None:
     from pipeline.models import scoring, stored
     from pipeline.reading import open_dataset
 
-    network, transform, thresholds = stored.load(Path("data/train"))
-    test = open_dataset(shards, "test", size=transform.stored_side())
-    logits = scoring.logits(network.to(scoring.device()), transform, test, knobs.batch_size)
+    model = stored.load(Path("data/train"))
+    model.network.to(scoring.device())
+    test = open_dataset(shards, "test", size=model.transform.stored_side())
+    logits = scoring.logits_of_stored(model, test, knobs.batch_size)
 
     frame_scores = evaluation.frame_scores(test.table, logits, frames)
     video_scores = evaluation.video_scores(videos, frame_scores)
     figures = [
         row
         for level, scores in (("frame", frame_scores), ("video", video_scores))
-        for row in evaluation.figures(scores, key, level, thresholds[level], knobs.bootstrap, knobs.seed)
+        for row in evaluation.figures(scores, key, level, model.thresholds[level], knobs.bootstrap, knobs.seed)
     ]
     tables.write(
         out / "scores.parquet",

@@ -1,19 +1,26 @@
-"""train: fine-tune a network on the train shards, stop by the validation shards. `python -m stages.train`."""
+"""train: train a network on the train shards, stop by the validation shards. `python -m stages.train`."""
 
 import shutil
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
 from pydantic import Field
 
-from pipeline import machine, params, tables
+from pipeline import dealing, guards, machine, metrics, models, params, reading, tables, training
 from pipeline.errors import UserError, exit_on_user_error
-from pipeline.files import folder_of_each, sha256_of_file, sha256_of_text
+from pipeline.files import folder_of_each, sha256_of_file, sha256_of_text, whole_or_absent
+from pipeline.guards import Guards
+from pipeline.models import neighbours, scoring, stored
+from pipeline.models.stored import Stored
+from pipeline.reading import Samples
 from pipeline.sharding import manifests
+from pipeline.training import distributed, phases
+from pipeline.training.loop import Epoch, choose_thresholds
+from pipeline.training.phases import Done, Phase
 
 if TYPE_CHECKING:
     from dvclive.live import Live
@@ -23,73 +30,108 @@ OUT = Path("data/train")
 CURVES = Path("reports/train")
 
 
-class Params(params.Section):
-    """The section `train` of params.yaml."""
+class Params(Phase):
+    """The section `train` of params.yaml: what every phase starts from, and what is said of the data once for all."""
 
     datasets: Annotated[list[str], Field(min_length=1)]
-    model: str
-    pretrained: str
-    input_size: Annotated[int, Field(ge=32, le=600)]
-    epochs: Annotated[int, Field(ge=1, le=500)]
-    patience: Annotated[int, Field(ge=1, le=100)]
-    batch_size: Annotated[int, Field(ge=2, le=1024)]
-    learning_rate: Annotated[float, Field(ge=0.00001, le=0.1)]
-    weight_decay: Annotated[float, Field(ge=0, le=0.5)]
-    flip: Annotated[float, Field(ge=0, le=1)]
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    validate_on: Literal["val", "test"]
+    deal: dealing.Deal | None
+    classifier: Literal["network", "knn", "svm"]
+    threshold: Literal["best"] | Annotated[float, Field(ge=0, le=1)]
+    phases: list[dict[str, Any]]
 
 
 def main() -> None:
-    """Write data/train/model.safetensors and model.json, and the curves in reports/train."""
+    """Write data/train (weights, model.json, samples.parquet, epochs.csv) and the curves in reports/train."""
     if len(sys.argv) != 1:
         raise UserError("usage: python -m stages.train")
     knobs = params.load_section(Params, "train")
-    samples = read_samples(knobs.datasets)
-
-    import torch
-
-    from pipeline import training
-    from pipeline.metrics import THRESHOLD_RULE
-    from pipeline.models import stored, zoo
-    from pipeline.models.transforms import Transform
-    from pipeline.reading import Samples
-
-    torch.manual_seed(knobs.seed)  # the head's weights, and all of them without pretrained
-    network, facts = zoo.build(knobs.model, knobs.pretrained, num_outputs=1)
-    zoo.check_input(network, knobs.model, knobs.input_size)
-    transform = Transform(knobs.input_size, *facts)
+    guard = Guards(params.load_section(guards.Params, "guards").allow)
+    plan = phases.phases_of(knobs.model_dump(include=set(Phase.model_fields)), knobs.phases)
+    learned = dealing.parts(read_samples(knobs), knobs.deal, knobs.validate_on)
+    guard.stop("test_as_validation", guards.test_as_validation(knobs.validate_on))
+    guard.stop("frame_split", guards.frame_split(learned))
+    guard.stop("label_polarity", guards.declared_labels(knobs.labels))
+    part = {name: rows.reset_index(drop=True) for name, rows in learned.groupby("part")}
     folders = {key: SHARDS / key for key in knobs.datasets}
-    split = {
-        name: Samples(samples[samples["split"] == name], folders, transform.stored_side()) for name in ("train", "val")
-    }
-    recipe = training.Recipe(**knobs.model_dump(exclude={"datasets", "model", "pretrained", "input_size"}))
+
+    def open_part(name: str, side: int) -> Samples:
+        return Samples(part.get(name, learned.iloc[:0]), folders, side)
+
     work = work_folder(knobs)
+    with distributed.together():
+        done, epochs = fit(plan, open_part, work, guard)
+        last = done[-1]
+        classifier, logits = finish(knobs, last, open_part)
+        guard.stop("label_polarity", guards.reversed_scores(part["val"]["label"].to_numpy(np.int64), logits))
+        if not distributed.is_main():
+            return
+        chosen = choose_thresholds(part["val"], logits)
+        thresholds = chosen if knobs.threshold == "best" else dict.fromkeys(chosen, float(knobs.threshold))
+        facts = {
+            "datasets": knobs.datasets,
+            "threshold_rule": metrics.THRESHOLD_RULE if knobs.threshold == "best" else "given",
+            "best_epoch": last.trained.best_epoch,
+            "best_epoch_figures": nested(rounded(last.trained.history[last.trained.best_epoch])),
+            "guards_lifted": guard.lifted,
+            "samples": counts(learned),
+            "params": knobs.model_dump(),
+        }
+        tables.write(OUT / "samples.parquet", learned, tables.LEARNED, order=["dataset", "key", "copy"])
+        with whole_or_absent(OUT / "epochs.csv") as path:
+            pd.DataFrame(epochs).to_csv(path, index=False, lineterminator="\n")
+        stored.save(OUT, Stored(last.network, last.transform, thresholds, classifier), facts)
+        shutil.rmtree(work)
+
+
+def fit(
+    plan: list[Phase], open_part: phases.OpenPart, work: Path, guard: Guards
+) -> tuple[list[Done], list[dict[str, Any]]]:
+    """Train every phase, writing the curves as it goes; return what each gave, and all epochs' figures as rows."""
+    epochs: list[dict[str, Any]] = []
+    total = sum(phase.epochs for phase in plan)
     with curves() as live:
 
-        def on_epoch(epoch: int, figures: dict[str, float]) -> None:
-            print(f"epoch {epoch + 1}/{knobs.epochs}: {rounded(figures)}", file=sys.stderr, flush=True)
+        def on_epoch(phase: int, epoch: int, figures: Epoch) -> None:
+            epochs.append({"phase": phase, "epoch": epoch} | rounded(figures))
+            if not distributed.is_main():
+                return
+            print(f"epoch {len(epochs)}/{total}: {rounded(figures)}", file=sys.stderr, flush=True)
             for name, value in rounded(figures).items():
                 live.log_metric(name, value)
             live.next_step()
 
-        trained = training.train(network, transform, split["train"], split["val"], recipe, work / "state.pt", on_epoch)
-        best = rounded(trained.history[trained.best_epoch])
-        live.summary = nested(best) | {"step": trained.best_epoch}
-    facts_for_readers = {
-        "datasets": knobs.datasets,
-        "threshold_rule": THRESHOLD_RULE,
-        "best_epoch": trained.best_epoch,
-        "best_epoch_figures": nested(best),
-        "samples": counts(samples),
-        "params": knobs.model_dump(),
-    }
-    stored.save(OUT, trained.weights, knobs.model, transform, trained.thresholds, facts_for_readers)
-    shutil.rmtree(work)
+        done = phases.run(plan, open_part, work, guard, on_epoch)
+        last = done[-1].trained
+        before_last = len(epochs) - len(last.history)
+        live.summary = nested(rounded(last.history[last.best_epoch])) | {"step": before_last + last.best_epoch}
+    return done, epochs
 
 
-def read_samples(keys: list[str]) -> pd.DataFrame:
-    """Return the samples of train and val of the datasets `keys`, one table; UserError where shards are not whole."""
-    known = params.load_datasets()
+def finish(
+    knobs: Params, last: Done, open_part: phases.OpenPart
+) -> tuple[neighbours.Classifier | None, "np.ndarray[Any, np.dtype[np.float64]]"]:
+    """Return the classifier on the embeddings, where one is asked for, and the validation pictures' logits of fake."""
+    validation = open_part("val", last.transform.stored_side())
+    if knobs.classifier == "network":
+        if last.network.spec.outputs > 2:
+            raise UserError("params.yaml: train.loss triplet gives embeddings; set train.classifier to knn or svm")
+        return None, scoring.logits(last.network, last.transform, validation, knobs.batch_size)
+    learned = open_part("train", last.transform.stored_side())
+    train, val = (
+        (
+            scoring.outputs(last.network, last.transform, samples, knobs.batch_size, embed=True),
+            samples.table["label"].to_numpy(np.int64),
+        )
+        for samples in (learned, validation)
+    )
+    classifier = neighbours.fit(knobs.classifier, train, val)
+    return classifier, neighbours.logits(classifier, val[0])
+
+
+def read_samples(knobs: Params) -> pd.DataFrame:
+    """Return the samples of the datasets that are learned from, one table; UserError where shards are not whole."""
+    keys, known = knobs.datasets, params.load_datasets()
     for key in keys:
         if key not in known:
             raise UserError(
@@ -98,26 +140,24 @@ def read_samples(keys: list[str]) -> pd.DataFrame:
     if len(set(keys)) < len(keys):
         raise UserError(f"params.yaml: train.datasets names a dataset twice: {', '.join(keys)}")
     folders = folder_of_each(SHARDS, known)
-    learned = pc.field("split").isin(["train", "val"])
     found = []
     for key in keys:
         manifests.require_whole(folders[key], manifests.read(folders[key] / manifests.NAME)["files"])
-        found.append(tables.read(folders[key] / "samples.parquet", tables.SAMPLES, where=learned))
+        found.append(tables.read(folders[key] / "samples.parquet", tables.SAMPLES))
     return pd.concat(found, ignore_index=True)
 
 
 def work_folder(knobs: Params) -> Path:
     """Return the folder that keeps the state after each epoch: its name holds all that decides the result."""
-    from pipeline import metrics, reading, training
-    from pipeline.models import scoring, transforms, zoo
-
     tables_read = [sha256_of_file(SHARDS / key / "samples.parquet") for key in knobs.datasets]
-    modules = (metrics, reading, training, scoring, transforms, zoo)
-    code = [sha256_of_file(Path(str(module.__file__))) for module in modules]
+    rooms = [Path(str(room.__file__)).parent for room in (models, training)]
+    files = [path for room in rooms for path in sorted(room.glob("*.py"))]
+    files += [Path(str(module.__file__)) for module in (dealing, metrics, reading)]
+    code = [sha256_of_file(path) for path in files]
     versions = [version(library) for library in ("torch", "torchvision", "timm")]
-    given = Path(knobs.pretrained)
-    weights = sha256_of_file(given) if given.is_file() else knobs.pretrained
-    content = sha256_of_text(knobs.model_dump_json(), *tables_read, *code, *versions, weights)
+    named = [knobs.pretrained, *(str(change.get("pretrained", "")) for change in knobs.phases)]
+    weights = [sha256_of_file(Path(name)) if Path(name).is_file() else name for name in named]
+    content = sha256_of_text(knobs.model_dump_json(), *tables_read, *code, *versions, *weights)
     return machine.cache_folder() / "train" / content
 
 
@@ -148,14 +188,12 @@ def nested(figures: dict[str, float]) -> dict[str, dict[str, float]]:
     return found
 
 
-def counts(samples: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]:
-    """Return how many real and fake pictures each dataset gave to train and to val."""
+def counts(learned: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]:
+    """Return how many real and fake pictures each dataset gave to each part."""
     found: dict[str, dict[str, dict[str, int]]] = {}
-    for dataset in samples["dataset"].unique():
-        for split in ("train", "val"):
-            labels = samples.loc[(samples["dataset"] == dataset) & (samples["split"] == split), "label"]
-            fakes = int((labels == tables.FAKE).sum())
-            found.setdefault(dataset, {})[split] = {"real": len(labels) - fakes, "fake": fakes}
+    for (dataset, part), rows in learned.groupby(["dataset", "part"]):
+        fakes = int((rows["label"] == tables.FAKE).sum())
+        found.setdefault(str(dataset), {})[str(part)] = {"real": len(rows) - fakes, "fake": fakes}
     return found
 
 

@@ -166,7 +166,7 @@ def test_a_worker_that_only_decodes_needs_neither_torch_nor_pandas_nor_pyarrow(t
 
 
 def test_every_section_belongs_to_a_stage() -> None:
-    assert set(parameters()) - {"datasets"} <= set(STAGES)
+    assert set(parameters()) - {"datasets", "guards"} <= set(STAGES)
 
 
 def test_every_knob_has_a_comment() -> None:

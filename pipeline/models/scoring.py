@@ -6,7 +6,9 @@ import pandas as pd
 import torch
 
 from pipeline import machine
-from pipeline.models import transforms
+from pipeline.models import neighbours, transforms
+from pipeline.models.network import Network
+from pipeline.models.stored import Stored
 from pipeline.models.transforms import Transform
 from pipeline.reading import Samples, loader
 
@@ -16,23 +18,40 @@ def device() -> torch.device:
     return torch.device(machine.device())
 
 
-def logits(
-    network: torch.nn.Module, transform: Transform, samples: Samples, batch_size: int
+def outputs(
+    network: Network, transform: Transform, samples: Samples, batch_size: int, *, embed: bool = False
 ) -> npt.NDArray[np.float64]:
-    """Return the logit of fake for every picture of `samples`, (n,), in the order of its table.
+    """Return the network's raw outputs (or embeddings) for every picture of `samples`, (n, outputs), in its order.
 
-    `network` gives one output per picture and is put into evaluation mode; the work is done where its weights are.
+    `network` is put into evaluation mode; the work is done where its weights are, and shared out when several
+    processes train together: each of them gets all rows.
     """
     where = next(network.parameters()).device
     network.eval()
-    found = np.full(len(samples), np.nan)
-    if not len(samples):
-        return found
+    found: list[torch.Tensor] = []
+    order: list[torch.Tensor] = []
+    generator = torch.Generator().manual_seed(0)  # for transform.augment, which chance has to come from somewhere
     with torch.inference_mode():
         for pictures, rows in loader(samples, batch_size, rank=0, ranks=1):
-            inputs = transforms.for_evaluation(pictures.to(where, non_blocking=True), transform)
-            found[rows.numpy()] = network(inputs)[:, 0].double().cpu().numpy()
-    return found
+            inputs = transforms.for_evaluation(pictures, transform, generator).to(where, non_blocking=True)
+            found.append((network.embed(inputs) if embed else network(inputs)).double().cpu())
+            order.append(rows)
+    if not found:
+        return np.empty((0, network.spec.outputs))
+    return torch.cat(found)[torch.cat(order).argsort()].numpy()
+
+
+def logits(network: Network, transform: Transform, samples: Samples, batch_size: int) -> npt.NDArray[np.float64]:
+    """Return the logit of fake for every picture of `samples`, (n,), in the order of its table."""
+    return network.fake_logit(torch.from_numpy(outputs(network, transform, samples, batch_size))).numpy()
+
+
+def logits_of_stored(stored: Stored, samples: Samples, batch_size: int) -> npt.NDArray[np.float64]:
+    """Return the logit of fake, (n,), by the network itself or by the classifier that stands on its embeddings."""
+    if stored.classifier is None:
+        return logits(stored.network, stored.transform, samples, batch_size)
+    embeddings = outputs(stored.network, stored.transform, samples, batch_size, embed=True)
+    return neighbours.logits(stored.classifier, embeddings)
 
 
 def probability(logit: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -20,45 +20,36 @@ from torch.utils.data import DataLoader
 from pipeline import metrics, tables
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_text, whole_or_absent
+from pipeline.guards import Guards
 from pipeline.models import scoring, transforms
+from pipeline.models.network import Network
 from pipeline.models.transforms import Transform
 from pipeline.reading import Samples, loader
+from pipeline.training.recipe import Recipe
 
 Epoch = dict[str, float]  # figures of one epoch
 State = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to train; the section `train` of params.yaml explains each."""
-
-    epochs: int
-    patience: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    flip: float
-    seed: int
-
-
 @dataclass
 class Trained:
-    """The best epoch's weights (lowest validation loss) and thresholds, and the figures of every epoch."""
+    """The weights of the epoch that is kept (`best_epoch`: by recipe.monitor, or the last), and all figures."""
 
     weights: dict[str, torch.Tensor]
     best_epoch: int
-    thresholds: dict[str, float]
     history: list[Epoch]
 
 
 def train(
-    network: torch.nn.Module,
+    network: Network,
     transform: Transform,
     training: Samples,
     validation: Samples,
     recipe: Recipe,
     checkpoint: Path,
     on_epoch: Callable[[int, Epoch], None],
+    guard: Guards,
+    teacher: Network | None = None,
 ) -> Trained:
     """Train `network` (one output: the logit of fake) until the validation loss stops falling.
 
@@ -88,7 +79,7 @@ def train(
         for epoch, figures in enumerate(history):
             on_epoch(epoch, figures)
     for epoch in range(len(history), recipe.epochs):
-        if epoch - best.get("epoch", epoch) > recipe.patience:
+        if recipe.patience and epoch - best.get("epoch", epoch) > recipe.patience:
             break
         train_loss = _train_epoch(network, transform, training.table, batches, recipe, epoch, optimizer, fake_weight)
         logits = scoring.logits(network, transform, validation, recipe.batch_size)
@@ -103,8 +94,7 @@ def train(
         with whole_or_absent(checkpoint) as part:
             torch.save(state | {"history": history, "best": best}, part)
         on_epoch(epoch, figures)
-    thresholds = choose_thresholds(validation.table, best["logits"].numpy())
-    return Trained(best["weights"], best["epoch"], thresholds, history)
+    return Trained(best["weights"], best["epoch"], history)
 
 
 def choose_thresholds(table: pd.DataFrame, logits: npt.NDArray[np.float64]) -> dict[str, float]:
@@ -118,7 +108,7 @@ def choose_thresholds(table: pd.DataFrame, logits: npt.NDArray[np.float64]) -> d
 
 
 def _train_epoch(
-    network: torch.nn.Module,
+    network: Network,
     transform: Transform,
     table: pd.DataFrame,
     batches: DataLoader[Any],
@@ -140,8 +130,8 @@ def _train_epoch(
     for step, (pictures, rows) in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * _cosine((epoch * steps + step) / (recipe.epochs * steps))
-        inputs = transforms.for_training(pictures, transform, recipe.flip, generator).to(where)
-        loss = _loss(network(inputs)[:, 0], labels[rows].to(where), fake_weight)
+        inputs, targets = transforms.for_training(pictures, labels[rows], transform, recipe.augment, generator)
+        loss = _loss(network(inputs.to(where))[:, 0], targets.to(where), fake_weight)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
