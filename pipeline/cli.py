@@ -4,10 +4,10 @@ import argparse
 import os
 import sys
 
-from pipeline.commands import cache, diff, doctor, export, forecast, leaks, synthesize, trace, verify
+from pipeline.commands import cache, diff, doctor, export, forecast, leaks, preset, synthesize, trace, verify
 from pipeline.errors import exit_on_user_error
 
-COMMANDS = (synthesize, doctor, leaks, trace, forecast, export, verify, diff, cache)
+COMMANDS = (synthesize, preset, doctor, leaks, trace, forecast, export, verify, diff, cache)
 
 
 def main() -> None:

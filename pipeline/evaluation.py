@@ -8,9 +8,19 @@ from pipeline import metrics, tables
 from pipeline.errors import UserError
 from pipeline.files import sha256_of_text
 from pipeline.models import scoring
+from pipeline.voting import Rule, vote
 
 FAILED = "failed"
 NO_FRAME = "no_usable_frame"
+VOTE_DROPPED = "vote_dropped"
+
+
+def dealt_test(learned: pd.DataFrame, key: str) -> set[str]:
+    """Return the keys of the pictures of dataset `key` that training dealt to the part test; none where it did not.
+
+    `learned` is tables.LEARNED. A picture that was dealt out several times is one picture here.
+    """
+    return set(learned.loc[(learned["dataset"] == key) & (learned["part"] == "test"), "key"])
 
 
 def frame_scores(samples: pd.DataFrame, logits: npt.NDArray[np.float64], frames: pd.DataFrame) -> pd.DataFrame:
@@ -34,11 +44,15 @@ def frame_scores(samples: pd.DataFrame, logits: npt.NDArray[np.float64], frames:
     return rows
 
 
-def video_scores(videos: pd.DataFrame, frames: pd.DataFrame) -> pd.DataFrame:
-    """Return one row of tables.SCORES per test video of `videos` (tables.ASSIGNMENTS), scored by its frames' mean.
+def video_scores(
+    videos: pd.DataFrame, frames: pd.DataFrame, rule: Rule = "mean", frame_threshold: float = 0.5
+) -> pd.DataFrame:
+    """Return one row of tables.SCORES per test video of `videos` (tables.ASSIGNMENTS), scored from its frames.
 
-    `frames` is what `frame_scores` returned. A video without a scored frame is unscored: for the reason it was rejected
-    for, else the one most of its frames failed for, else no_usable_frame. Raises UserError without any test video.
+    `frames` is what `frame_scores` returned. By `rule` a video's score is the mean of its frames' scores, or what
+    voting.vote makes of its frames, those above `frame_threshold` being called fake. A video without a scored frame is
+    unscored: for the reason it was rejected for, else the one most of its frames failed for, else no_usable_frame; one
+    that the vote drops is so for vote_dropped. Raises UserError without any test video.
     """
     expected = videos[videos["split"] == "test"]
     if expected.empty:
@@ -47,20 +61,23 @@ def video_scores(videos: pd.DataFrame, frames: pd.DataFrame) -> pd.DataFrame:
     unknown = sorted(set(scored["video"]) - set(expected["video"]))
     if unknown:
         raise UserError(f"{unknown[0]} has test pictures but is no test video of its split table; run `dvc repro`")
-    means = scoring.video_scores(scored)
+    known = scoring.video_scores(scored)
+    if rule != "mean":
+        known["score"] = _votes(scored, rule, frame_threshold)
     rows = expected[["video", "split", "label", "method", "group"]].fillna({"group": ""}).reset_index(drop=True)
     rows = rows.assign(
         level="video",
         dataset=rows["video"].str.split("/").str[0],
         frame=None,
         key=rows["video"],
-        score=rows["video"].map(means["score"]),
-        frames_scored=rows["video"].map(means["frames"]).fillna(0).astype(int),
+        score=rows["video"].map(known["score"]).astype(float),
+        frames_scored=rows["video"].map(known["frames"]).fillna(0).astype(int),
     )
-    has_score = rows["frames_scored"] > 0
+    has_score = rows["score"].notna()
     rows["status"] = np.where(has_score, "scored", "unscored")
     rejections = expected[expected["reason"] != ""].set_index("video")["reason"]
     reasons = rows["video"].map(rejections).fillna(rows["video"].map(_main_reasons(frames))).fillna(NO_FRAME)
+    reasons = reasons.mask(~has_score & (rows["frames_scored"] > 0), VOTE_DROPPED)
     rows["reason"] = reasons.mask(has_score, "")
     if len(rows) != len(expected) or rows["video"].duplicated().any():
         raise AssertionError(f"evaluate: {len(expected)} test videos in, {len(rows)} out")
@@ -94,6 +111,14 @@ def figures(
                 | {"real": int((labels == tables.REAL).sum()), "fake": int((labels == tables.FAKE).sum())}
             )
     return rows
+
+
+def _votes(frames: pd.DataFrame, rule: str, threshold: float) -> pd.Series:
+    """Return the score of each video by the votes of its scored frames, NaN where they give none; index video."""
+    called_fake = (frames["score"] > threshold).groupby(frames["video"])
+    counts = zip(called_fake.size(), called_fake.sum(), strict=True)
+    scores = [vote(rule, int(size - fake), int(fake)) for size, fake in counts]
+    return pd.Series(scores, index=called_fake.size().index, dtype=float)
 
 
 def _main_reasons(frames: pd.DataFrame) -> pd.Series:

@@ -30,7 +30,7 @@ def track(
     if not jobs:
         return
     start, done, frames = time.monotonic(), 0, 0
-    with (_bar if sys.stderr.isatty() else _log)(what, len(jobs), unit) as show:
+    with counting(what, len(jobs), unit) as show:
 
         def watch(running: int, oldest_s: float) -> None:
             rate = frames / max(time.monotonic() - start, 1e-9)
@@ -43,6 +43,16 @@ def track(
             frames += frames_of(job) if frames_of else 0
             yield job, result
         watch(0, 0.0)
+
+
+@contextmanager
+def counting(what: str, total: int, unit: str) -> Iterator[Show]:
+    """Yield `show(done, besides)`, to be called as the work named `what` goes on: `done` of `total` `unit`s so far.
+
+    `besides` is said after rate and time left.
+    """
+    with (_bar if sys.stderr.isatty() else _log)(what, total, unit) as show:
+        yield show
 
 
 @contextmanager

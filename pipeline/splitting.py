@@ -1,6 +1,7 @@
 """Assign every video to train, val or test: official lists first, the rest carved by provenance group."""
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -23,18 +24,27 @@ def carving_kinds(videos: pd.DataFrame) -> tuple[provenance.Kind, ...]:
     return provenance.MATERIAL
 
 
-def assign(videos: pd.DataFrame, group: pd.Series, validation: float, test: float, seed: int) -> pd.Series:
+def assign(
+    videos: pd.DataFrame,
+    group: pd.Series,
+    validation: float,
+    test: float,
+    seed: int,
+    max_videos: Mapping[int, int | None] | None = None,
+) -> pd.Series:
     """Return the split of each usable video (index: video key); videos the official lists leave out get none.
 
     `videos` are rows of tables.VIDEOS with status ok, `group` maps video -> provenance group. Where the lists name no
     validation, the share `validation` (0 to 0.5) of train's groups becomes validation. Where there are no lists at
     all, the share `test` of all groups becomes test first, and the rest is train. Groups that a test video belongs to
-    never become validation: they would tie it to test.
+    never become validation: they would tie it to test. `max_videos` maps a label to how many train videos it may have
+    before validation is carved out of them; those beyond get no split either.
     """
     split = videos.set_index("video").official_split.astype("str")
     if split.isna().all():
         split[:] = "train"
         _carve(videos, group, split, "test", test, seed)
+    split[_beyond(videos, split, max_videos or {}, seed)] = None
     if not (split == "val").any():
         _carve(videos, group, split, "val", validation, seed)
     return split
@@ -55,6 +65,20 @@ def _carve(videos: pd.DataFrame, group: pd.Series, split: pd.Series, name: str, 
         wanted = max(math.floor(share * len(names) + 0.5), 1) if share > 0 else 0
         chosen = names[: min(wanted, len(names) - 1)]
         split[pool.index[pool.isin(chosen)]] = name
+
+
+def _beyond(videos: pd.DataFrame, split: pd.Series, most: Mapping[int, int | None], seed: int) -> pd.Index:
+    """Return the train videos beyond `most` of their label; each method gives in turn, by hash of seed and video."""
+    beyond: list[str] = []
+    pool = videos[videos.video.map(split) == "train"]
+    for label, count in most.items():
+        if count is None:
+            continue
+        rows = pool[pool.label == label]
+        rows = rows.assign(order=[sha256_of_text(seed, video) for video in rows.video]).sort_values("order")
+        turn = rows.groupby("method").cumcount()
+        beyond += list(rows.assign(turn=turn).sort_values(["turn", "order"]).video[count:])
+    return pd.Index(beyond)
 
 
 def tied_to_evaluation(videos: pd.DataFrame, split: pd.Series, kinds: list[provenance.Kind]) -> pd.Index:

@@ -31,7 +31,7 @@ def main() -> None:
     card = _json(DATA / "train" / "model.json")
     with whole_or_absent(REPORTS / "metrics" / "eval.json") as part:
         part.write_text(json.dumps(facts.headline(datasets), indent=2) + "\n", encoding="utf-8")
-    plots.write(REPORTS / "plots", plots.rows_of_plots(datasets, float(card["thresholds"]["video"])))
+    plots.write(REPORTS / "plots", plots.rows_of_plots(datasets))
     sheet = pictures.sheet(datasets, knobs.sheet) if knobs.pictures else None
     html = page.render(datasets, card, _curves(), card["datasets"], sheet)
     with whole_or_absent(REPORTS / "index.html") as part:
@@ -68,6 +68,7 @@ def _read_datasets() -> list[Dataset]:
                 shortcuts=shortcuts[shortcuts.dataset == key],
                 scores=tables.read(folder["evaluate"][key] / "scores.parquet", tables.SCORES),
                 metrics=tables.read(folder["evaluate"][key] / "metrics.parquet", tables.METRICS),
+                rule=_json(folder["evaluate"][key] / "rule.json"),
             )
         )
     return datasets

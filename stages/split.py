@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pandas as pd
 from pydantic import Field
@@ -14,6 +14,16 @@ COLUMNS = ["video", "label", "method", "official_split", "status", "reason", *pr
 SHOWN = 3  # nodes named in a message
 
 
+Most = Annotated[int, Field(ge=1)] | None
+
+
+class MaxVideos(params.Section):
+    """Train videos per class; None takes all."""
+
+    real: Most
+    fake: Most
+
+
 class Params(params.Section):
     """The section `split` of params.yaml."""
 
@@ -21,6 +31,7 @@ class Params(params.Section):
     test: float = Field(ge=0, le=0.5)
     on_leak: Literal["report", "drop", "fail"]
     leak_links: list[provenance.Kind] = Field(min_length=1)
+    max_videos: MaxVideos
     seed: int
 
 
@@ -38,7 +49,8 @@ def main() -> None:
         raise UserError(f"{key}: the published split lists name none of its {len(usable)} usable videos")
     kinds = provenance.MATERIAL if listed else splitting.carving_kinds(usable)
     group = provenance.groups(usable, kinds)
-    split = splitting.assign(usable, group, knobs.validation, knobs.test, knobs.seed)
+    most = {tables.REAL: knobs.max_videos.real, tables.FAKE: knobs.max_videos.fake}
+    split = splitting.assign(usable, group, knobs.validation, knobs.test, knobs.seed, most)
     if not listed:
         _tell_carved(key, group, kinds)
     if knobs.on_leak == "fail":
@@ -63,7 +75,11 @@ def _assignments(videos: pd.DataFrame, split: pd.Series, dropped: pd.Index) -> p
     rows["split"] = rows.video.map(split).fillna(lost)
     by_list = rows.split == videos.official_split
     rows["split_by"] = by_list.map({True: "official", False: "carved"}).where(rows.split.notna())
-    rows.loc[(rows.status == "ok") & rows.split.isna(), ["status", "reason"]] = "rejected", "in_no_list"
+    unsplit = (rows.status == "ok") & rows.video.map(split).isna()
+    listed = videos.official_split.notna()
+    beyond = unsplit & (listed | (not listed.any()))
+    rows.loc[unsplit, ["status", "reason"]] = "rejected", "in_no_list"
+    rows.loc[beyond, "reason"] = "video_quota"
     rows.loc[rows.video.isin(dropped), ["status", "reason"]] = "rejected", "leak"
     return rows
 

@@ -1,7 +1,9 @@
 """train: train a network on the train shards, stop by the validation shards. `python -m stages.train`."""
 
+import json
 import shutil
 import sys
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,10 +13,11 @@ import pandas as pd
 from pydantic import Field
 
 from pipeline import dealing, guards, machine, metrics, models, params, reading, tables, training
+from pipeline.cards.model import model_card
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.files import folder_of_each, sha256_of_file, sha256_of_text, whole_or_absent
 from pipeline.guards import Guards
-from pipeline.models import neighbours, scoring, stored
+from pipeline.models import neighbours, packed, scoring, stored
 from pipeline.models.stored import Stored
 from pipeline.reading import Samples
 from pipeline.sharding import manifests
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 SHARDS = Path("data/shard")
 OUT = Path("data/train")
 CURVES = Path("reports/train")
+DRAWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/auroc")  # epochs.csv has all figures
 
 
 class Params(Phase):
@@ -63,7 +67,8 @@ def main() -> None:
         done, epochs = fit(plan, open_part, work, guard)
         last = done[-1]
         classifier, logits = finish(knobs, last, open_part)
-        guard.stop("label_polarity", guards.reversed_scores(part["val"]["label"].to_numpy(np.int64), logits))
+        labels, groups = part["val"]["label"].to_numpy(np.int64), part["val"]["group"].to_numpy()
+        guard.stop("label_polarity", guards.reversed_scores(labels, logits, groups))
         if not distributed.is_main():
             return
         chosen = choose_thresholds(part["val"], logits)
@@ -77,10 +82,15 @@ def main() -> None:
             "samples": counts(learned),
             "params": knobs.model_dump(),
         }
-        tables.write(OUT / "samples.parquet", learned, tables.LEARNED, order=["dataset", "key", "copy"])
+        used = learned[tables.LEARNED.names]
+        tables.write(OUT / "samples.parquet", used, tables.LEARNED, order=["dataset", "key", "copy"])
         with whole_or_absent(OUT / "epochs.csv") as path:
             pd.DataFrame(epochs).to_csv(path, index=False, lineterminator="\n")
         stored.save(OUT, Stored(last.network, last.transform, thresholds, classifier), facts)
+        if packed.is_binary(last.network):
+            packed.save(last.network, OUT / "packed.safetensors")
+        with whole_or_absent(OUT / "README.md") as path:
+            path.write_text(model_card(json.loads((OUT / "model.json").read_text(encoding="utf-8"))), encoding="utf-8")
         shutil.rmtree(work)
 
 
@@ -90,21 +100,22 @@ def fit(
     """Train every phase, writing the curves as it goes; return what each gave, and all epochs' figures as rows."""
     epochs: list[dict[str, Any]] = []
     total = sum(phase.epochs for phase in plan)
-    with curves() as live:
+    with curves() if distributed.is_main() else nullcontext() as live:
 
         def on_epoch(phase: int, epoch: int, figures: Epoch) -> None:
             epochs.append({"phase": phase, "epoch": epoch} | rounded(figures))
-            if not distributed.is_main():
+            if live is None:  # another process tells
                 return
             print(f"epoch {len(epochs)}/{total}: {rounded(figures)}", file=sys.stderr, flush=True)
-            for name, value in rounded(figures).items():
-                live.log_metric(name, value)
+            for name in [name for name in DRAWN if name in figures]:
+                live.log_metric(name, rounded(figures)[name])
             live.next_step()
 
         done = phases.run(plan, open_part, work, guard, on_epoch)
-        last = done[-1].trained
-        before_last = len(epochs) - len(last.history)
-        live.summary = nested(rounded(last.history[last.best_epoch])) | {"step": before_last + last.best_epoch}
+        if live is not None:
+            last = done[-1].trained
+            step = len(epochs) - len(last.history) + last.best_epoch
+            live.summary = nested(rounded(last.history[last.best_epoch])) | {"step": step}
     return done, epochs
 
 

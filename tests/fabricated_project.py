@@ -31,7 +31,7 @@ def write_project(root: Path, keys: list[str], *, pictures: bool = True, groups:
     write_params(root, keys, pictures=pictures)
     for place, key in enumerate(keys):
         write_dataset(root / "data", key, groups, skill=2.5 if place == 0 else 0.4)
-    facts = {"datasets": keys[:1], "epochs": {"best": 1, "run": 3}, "lr": 0.001}
+    facts = {"datasets": keys[:1], "guards_lifted": {}, "epochs": {"best": 1, "run": 3}, "lr": 0.001}
     card = {
         "model": "resnet10t",
         "thresholds": {"frame": 0.45, "video": 0.5},
@@ -94,6 +94,8 @@ def write_dataset(data: Path, key: str, groups: int = 12, skill: float = 2.5) ->
         tables.METRICS,
         ["level", "method", "metric"],
     )
+    rule = {"videos": "mean", "thresholds": {"frame": 0.45, "video": 0.5}, "guards_lifted": {}}
+    _text(data / "evaluate" / key / "rule.json", json.dumps(rule))
 
 
 def _videos(key: str, groups: int) -> pd.DataFrame:

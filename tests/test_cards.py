@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -6,17 +7,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from built_project import OWN
 from carded_project import card_project
+from fabricated_shards import write_dataset
 from pipeline.cards import croissant, huggingface, words
 from pipeline.cards.facts import Facts, gather
 from pipeline.cards.licences import licence_of
+from pipeline.cards.model import model_card
 from pipeline.cards.sources import SOURCES, UNCONFIRMED, source_of
 from pipeline.datasets import layouts
 from pipeline.errors import UserError
+from pipeline.guard_names import CONSEQUENCES
 from pipeline.tables import SPLITS
-from small_project import inside
+from small_project import ROOT, inside
 
 LAYOUTS = sorted(layouts())
 
@@ -169,6 +174,92 @@ def test_how_frames_were_chosen_is_told(facts: Facts) -> None:
     assert "the whole frame" in text and "Faces were searched" not in text and "landmarks" not in text
     all_of_them = facts.sample.model_copy(update={"every": 1})
     assert "Candidates are all frames" in words.selection(dataclasses.replace(facts, sample=all_of_them))[0]
+
+
+def test_guards_that_may_be_lifted_are_told_in_both_cards(facts: Facts) -> None:
+    said = "with known faults (lifted guards: frame_split, reversed_vote)"
+    told = dataclasses.replace(facts, guards_allowed=["frame_split", "reversed_vote"])
+    assert said in huggingface.card(told) and said in json.dumps(croissant.metadata(told))
+    assert "lifted guards" not in huggingface.card(dataclasses.replace(facts, guards_allowed=[]))
+
+
+# --- a trained network -----------------------------------------------------------------------------------------------
+
+FAULT = "6 of 9 provenance groups have pictures in more than one of train, val"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with shards and an untrained network in data/train, as the stage train stores it."""
+    import torch
+
+    from pipeline.models import stored, zoo
+    from pipeline.models.network import Head, Spec
+    from pipeline.models.stored import Stored
+    from pipeline.models.transforms import Transform
+
+    torch.set_num_threads(1)
+    project = tmp_path_factory.mktemp("trained")
+    write_dataset(project / "data", "one", {"train": {"real": 1, "swap": 1}, "test": {"real": 2, "swap": 2}})
+    head = Head(hidden=[], dropout=[], embedding=128, sigmoid=False)
+    spec = Spec(model="shufflenet_v2_x0_5", outputs=1, head=head, labels=["fake", "real"])
+    network, its = zoo.build(spec)
+    knobs = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["train"]
+    known = {
+        "datasets": ["one"],
+        "threshold_rule": "given",
+        "best_epoch": 3,
+        "best_epoch_figures": {"train": {"loss": 0.25}, "val": {"loss": 0.5, "auroc": 0.91413}},
+        "guards_lifted": {"frame_split": FAULT},
+        "samples": {"one": {"train": {"real": 1234, "fake": 3}}},
+        "params": knobs | {"phases": [{"epochs": 3}, {"learning_rate": 0.0001, "head": {"hidden": [64]}}]},
+    }
+    transform = Transform(32, its.mean, its.std, its.interpolation)
+    stored.save(project / "data/train", Stored(network, transform, {"frame": 0.25, "video": 0.75}, None), known)
+    return project
+
+
+def model_json(project: Path, **changes: Any) -> dict[str, Any]:
+    return {**json.loads((project / "data/train/model.json").read_text()), **changes}
+
+
+def test_a_model_card_says_what_model_json_does(trained: Path) -> None:
+    text = model_card(model_json(trained))
+    _, matter, body = text.split("---\n", 2)
+    assert YAML(typ="safe", pure=True).load(matter)["pipeline_tag"] == "image-classification"
+    assert body.startswith("\n# shufflenet_v2_x0_5: real or forged\n")
+    for said in (
+        "0 = real, 1 = fake",
+        "The raw outputs are in the order fake, real.",
+        "| frame | 0.250000 |",
+        "RGB pictures of 32 × 32 pixels",
+        "| one | train | 1,234 | 3 |",
+        "- phase 1: learning_rate 0.0001, head hidden 64",
+        "epoch 3, counted from 0 in the last phase",
+        "| `learning_rate` | 0.003 |",
+        "| val | auroc | 0.9141 |",
+        f"- **frame_split**: {FAULT}. {CONSEQUENCES['frame_split']}.",
+    ):
+        assert said in body, said
+    assert not re.search(r"\bNone\b(?!:)|\bnan\b|\{|\.\.", body.partition("## Use")[0])
+    assert all(f"| `{name}` |" in body for name in model_json(trained)["params"] if name != "phases")
+
+
+def test_a_model_card_of_an_honest_training(trained: Path) -> None:
+    card = model_json(trained, guards_lifted={})
+    card["network"]["labels"], card["params"]["phases"] = ["real", "fake"], []
+    text = model_card(card | {"classifier": {"kind": "knn", "k": 5}})
+    assert "None: no known fault" in text and "raw outputs" not in text and "phase" not in text
+    assert "Nearest neighbours on the embeddings of the network shufflenet_v2_x0_5, trained on one" in text
+
+
+def test_what_the_model_card_says_about_use_works(trained: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", model_card(model_json(trained)), flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    with inside(trained):
+        exec(code, names)  # as a reader would
+    assert names["scores"].shape == names["fake"].shape == (12,)
+    assert ((names["scores"] > 0.25) == names["fake"]).all()
 
 
 # --- forms -----------------------------------------------------------------------------------------------------------

@@ -3,9 +3,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fabricated_shards import write_dataset, write_frames
-from pipeline import evaluation, tables
+from pipeline import evaluation, tables, voting
 from pipeline.errors import UserError
 from pipeline.models import scoring
 
@@ -70,6 +72,69 @@ def test_videos_of_one_name_but_two_methods_stay_apart(tmp_path):
     by_video = evaluation.video_scores(videos, evaluation.frame_scores(samples, logits, frames)).set_index("video")
     found = {method: by_video.loc[f"one/{method}/native/test0", "score"] for method in ("real", "swap", "mask")}
     assert found == pytest.approx({"real": 0.018, "swap": 0.5, "mask": 0.982}, abs=1e-3)
+
+
+def test_a_vote_is_the_share_of_frames_above_the_threshold(tmp_path):
+    samples, frames, videos = load(tmp_path)
+    logits = np.where(np.arange(len(samples)) % 3 == 0, 0.1, -0.1)  # one frame of three
+    by_frame = evaluation.frame_scores(samples, logits, frames)
+    found = evaluation.video_scores(videos, by_frame, "vote", 0.5).set_index("video")
+    scored = found[found["status"] == "scored"]
+    assert len(scored) == 6
+    assert scored["score"].tolist() == pytest.approx([1 / 3] * 6)
+    # At the threshold itself a frame is called real.
+    level = float(scoring.probability(np.array([0.1]))[0])
+    assert (evaluation.video_scores(videos, by_frame, "vote", level)["score"].dropna() == 0).all()
+    lost = found.loc["one/swap/native/test9"]
+    assert (lost["status"], lost["reason"], lost["frames_scored"]) == ("unscored", "truncated", 0)
+
+
+def many_frames(fakes, reals):
+    """The frame scores of one video, and its row of the split table."""
+    shared = {"video": "one/swap/c23/a", "split": "test", "label": 1, "method": "swap", "group": "g"}
+    rows = [
+        shared | {"level": "frame", "score": score, "frames_scored": 1, "status": "scored", "reason": "", "key": str(n)}
+        for n, score in enumerate([0.9] * fakes + [0.1] * reals)
+    ]
+    return pd.DataFrame([shared | {"status": "ok", "reason": ""}]), pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("fakes", "reals", "score"),
+    [(30, 5, 1.0), (5, 30, 0.0), (21, 0, 1.0), (12, 5, 0.0), (5, 12, 1.0), (1, 0, 0.0), (20, 0, None), (5, 5, None)],
+)
+def test_the_published_vote_inverts_small_leads_and_drops_what_ties(fakes, reals, score):
+    videos, frames = many_frames(fakes, reals)
+    (row,) = evaluation.video_scores(videos, frames, "reversed_vote").to_dict("records")
+    assert row["frames_scored"] == fakes + reals
+    if score is None:
+        assert (row["status"], row["reason"]) == ("unscored", "vote_dropped") and math.isnan(row["score"])
+    else:
+        assert (row["status"], row["reason"], row["score"]) == ("scored", "", score)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_the_published_vote_is_against_the_majority_below_a_clear_lead(real, fake):
+    score = voting.vote("reversed_vote", real, fake)
+    if abs(real - fake) in (0, 20):
+        assert score is None
+    else:
+        assert (score == float(fake > real)) == (abs(real - fake) > 20)
+    if real + fake:
+        share = voting.vote("vote", real, fake)
+        assert 0 <= share <= 1 and (share > voting.MAJORITY) == (fake > real)
+
+
+def test_pictures_that_training_dealt_to_test():
+    learned = pd.DataFrame(
+        [
+            ("one", "a", "test", 0), ("one", "a", "train", 1), ("one", "b", "val", 0),
+            ("one", "c", "test", 0), ("one", "c", "test", 1), ("two", "d", "test", 0),
+        ],
+        columns=["dataset", "key", "part", "copy"],
+    )  # fmt: skip
+    assert evaluation.dealt_test(learned, "one") == {"a", "c"}
+    assert evaluation.dealt_test(learned, "three") == set()
 
 
 def test_pictures_of_a_video_outside_the_test_split_are_refused(tmp_path):

@@ -261,7 +261,7 @@ def test_the_document_of_findings_names_every_code() -> None:
         | {word for call in calls("pipeline/truth.py", "_rows") for word in words_in(call.args[1])}
         | {"duplicate_content", "duplicate_content_other_label"},
         "doctor": {word for code in dict_values("pipeline/doctor.py", "code") for word in words_in(code)},
-        "split": {"in_no_list", "leak"},
+        "split": {"in_no_list", "leak", "video_quota"},
         "extract": codes_in("pipeline/decoding.py", "_decoded", "_judged")
         | codes_in("pipeline/images.py", "decode", "_checked")
         | codes_in("pipeline/extracting/answers.py", "_why_no_face")

@@ -4,6 +4,7 @@ import base64
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from fabricated_project import METHODS, write_dataset
-from pipeline import tables
+from pipeline import guards, tables
 from pipeline.errors import UserError
 from pipeline.reporting import facts, figures, pictures, plots
 from pipeline.reporting.caveats import caveats
@@ -49,6 +50,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         across=pd.DataFrame(columns=tables.ACROSS.names),
         shards=data / "shard/one",
         verdict={"passed": True, "rules": 3},
+        rule={"videos": "mean", "thresholds": {"frame": 0.5, "video": 0.5}, "guards_lifted": {}},
         shortcuts=shortcuts,
         **read,
     )
@@ -96,7 +98,7 @@ def test_confusion_counts_every_video_once_and_calls_fake_only_above_the_thresho
 
 
 def test_plot_files_are_json_that_browsers_read(dataset: Dataset, tmp_path: Path):
-    plots.write(tmp_path, plots.rows_of_plots([dataset], 0.5) | {"empty": []})
+    plots.write(tmp_path, plots.rows_of_plots([dataset]) | {"empty": []})
     for path in tmp_path.iterdir():
         assert "NaN" not in path.read_text() and "Infinity" not in path.read_text()
         assert all(path.stem == "empty" or row["dataset"] == "one" for row in json.loads(path.read_text()))
@@ -203,21 +205,53 @@ def test_headline_equals_the_metrics_and_is_plain_json(dataset: Dataset):
 
 
 def test_caveats_follow_the_facts(dataset: Dataset):
-    said = " ".join(caveats([dataset], ["one"]))
+    said = " ".join(caveats([dataset], ["one"], []))
     assert "Fewer than 30 provenance groups" in said and "one (3)" in said
     assert "people of the test videos" in said and "built-in forgeries" in said and "could not be scored" in said
     assert "one (3 test videos tied to train, 0 to validation)" in said
     assert "container alone" not in said and "groups were taken" not in said and "tied to:" not in said
     told = replace(dataset, shortcuts=dataset.shortcuts.assign(lower=0.9, upper=1.0), built_in=False, subset=0.02)
-    said = " ".join(caveats([told], ["other"]))
+    said = " ".join(caveats([told], ["other"], []))
     assert "container alone tells" in said and "one (2 % of the provenance groups)" in said
     assert "people of the test videos" not in said and "built-in" not in said
 
 
+def test_lifted_guards_are_told_once_with_all_their_places(dataset: Dataset):
+    fault = {"reversed_vote": "more fake frames make it less fake"}
+    told = replace(dataset, rule=dataset.rule | {"guards_lifted": fault})
+    card = {"guards_lifted": {"frame_split": "groups are torn"}}
+    assert facts.lifted(card, [told, replace(told, key="two"), replace(dataset, key="three")]) == [
+        {"name": "frame_split", "said": "groups are torn", "places": ["train"]},
+        {"name": "reversed_vote", "said": fault["reversed_vote"], "places": ["evaluate one", "evaluate two"]},
+    ]
+    assert facts.lifted({"guards_lifted": {}}, [dataset]) == []
+
+
+@pytest.mark.parametrize("name", get_args(guards.Name))
+def test_every_guard_that_was_lifted_limits_what_may_be_concluded(dataset: Dataset, name: guards.Name):
+    sentences = caveats([dataset], ["one"], [name, name])
+    assert sentences == [sentences[0], *caveats([dataset], ["one"], [])]
+    assert sentences[0].endswith(f"(guard {name} was lifted).")
+
+
+def test_confusion_is_by_the_threshold_of_each_dataset(dataset: Dataset):
+    low, high = (
+        replace(dataset, key=str(at), rule=dataset.rule | {"thresholds": {"frame": 0.5, "video": at}})
+        for at in (-1.0, 2.0)
+    )
+    called = {
+        (cell["dataset"], cell["predicted"]): cell["videos"]
+        for cell in plots.rows_of_plots([low, high])["confusion"]
+        if cell["actual"] == "fake"
+    }
+    assert called["-1.0", "real"] == called["2.0", "fake"] == 0
+    assert called["-1.0", "fake"] == called["2.0", "real"] > 0
+
+
 def test_caveat_about_other_datasets_only_where_they_were_learned_from(dataset: Dataset):
     tied = replace(dataset, across=pd.DataFrame([ACROSS]))
-    assert "that its test videos are tied to: one (recording, with other)." in " ".join(caveats([tied], ["other"]))
-    assert "tied to: " not in " ".join(caveats([tied], ["third"]))
+    assert "that its test videos are tied to: one (recording, with other)." in " ".join(caveats([tied], ["other"], []))
+    assert "tied to: " not in " ".join(caveats([tied], ["third"], []))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +261,7 @@ def test_caveat_when_the_model_is_not_above_the_picture_floor(dataset: Dataset, 
     metrics = dataset.metrics.copy()
     metrics.loc[metrics.metric == "auroc", ["value", "lower", "upper"]] = [0.9, lower, 0.95]
     probed = dataset.shortcuts.assign(auroc=floor)
-    sentences = caveats([replace(dataset, metrics=metrics, shortcuts=probed)], ["one"])
+    sentences = caveats([replace(dataset, metrics=metrics, shortcuts=probed)], ["one"], [])
     assert any("does not lie above the picture floor" in sentence for sentence in sentences) == said
     if said:
         assert any(f"one ({lower:.3f} to 0.950, floor {floor:.3f})" in sentence for sentence in sentences)

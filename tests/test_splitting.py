@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline import provenance
 from pipeline.splitting import assign, carving_kinds, tied_to_evaluation
-from pipeline.tables import SPLITS
+from pipeline.tables import FAKE, REAL, SPLITS
 
 COLUMNS = ["video", "method", "official_split"]
 
@@ -104,6 +104,40 @@ def test_without_any_list_all_three_are_carved_in_whole_groups(
 
     rows = order.sample(range(len(videos)), len(videos))
     assert assign(videos.iloc[rows], group, 0.2, share, seed)[split.index].equals(split)
+
+
+@given(
+    pool=pools(),
+    most=st.none() | st.integers(1, 4),
+    validation=shares,
+    seed=seeds,
+    order=st.randoms(use_true_random=False),
+)
+def test_train_videos_beyond_the_quota_of_their_class_get_no_split(
+    pool: tuple[pd.DataFrame, pd.Series], most: int | None, validation: float, seed: int, order: random.Random
+) -> None:
+    videos, group = pool
+    videos = videos.assign(label=(videos.method != "real").astype(int))
+    quota = {REAL: None, FAKE: most}
+    split = assign(videos, group, validation, 0.2, seed, quota)
+    official = videos.set_index("video").official_split
+    listed = videos[(official == "train").to_numpy()]
+    kept = listed[split[listed.video].notna().to_numpy()]
+
+    assert split[official == "test"].eq("test").all()
+    assert (kept.label == REAL).sum() == (listed.label == REAL).sum()
+    fakes, left = listed[listed.label == FAKE], kept[kept.label == FAKE]
+    assert len(left) == (len(fakes) if most is None else min(most, len(fakes)))
+    taken, there = (rows.method.value_counts().to_dict() for rows in (left, fakes))
+    for one in there:  # no method gives two more than another that has some left
+        for other in there:
+            assert taken.get(one, 0) <= taken.get(other, 0) + 1 or taken.get(other, 0) == there[other]
+    # Validation is carved as if the videos beyond the quota were not there.
+    alone = videos[~videos.video.isin(set(listed.video) - set(kept.video))]
+    assert assign(alone, group[alone.video], validation, 0.2, seed).equals(split[alone.video])
+
+    rows = order.sample(range(len(videos)), len(videos))
+    assert assign(videos.iloc[rows], group, validation, 0.2, seed, quota)[split.index].equals(split)
 
 
 def people(*pairs: tuple[str, str | None]) -> pd.DataFrame:

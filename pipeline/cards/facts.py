@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pandas as pd
 from pydantic import ConfigDict, Field, field_validator
 
-from pipeline import params, provenance, tables
+from pipeline import guard_names, params, provenance, tables
 from pipeline.cards.licences import Licence, licence_of
 from pipeline.cards.sources import Source, source_of
 from pipeline.errors import UserError
@@ -108,6 +108,7 @@ class Facts:
     shortcuts: dict[str, Row]  # per probe: auroc, lower, upper (None without), videos, groups
     verdict: Row
     warnings: list[tuple[str, int]]  # findings of `check` that are warnings, by code
+    guards_allowed: list[str]  # guards of training and evaluation that may be lifted, by name
 
 
 def gather(key: str, data: Path = Path("data")) -> Facts:
@@ -157,6 +158,7 @@ def gather(key: str, data: Path = Path("data")) -> Facts:
         shortcuts=_shortcuts(tables.read(data / "audit" / "shortcuts.parquet", tables.SHORTCUTS), key),
         verdict=_verdict(data / "check" / key / "verdict.json"),
         warnings=_counted(checked[checked.severity == "warning"].code),
+        guards_allowed=list(params.load_section(guard_names.Params, "guards").allow),
     )
 
 

@@ -4,15 +4,12 @@ Format: https://github.com/huggingface/hub-docs/blob/main/datasetcard.md. Paths 
 holds the card beside the files of data/shard/<key>, as `veriframe export huggingface` makes it.
 """
 
-import io
 import re
-from collections.abc import Iterable
 from typing import Any
-
-from ruamel.yaml import YAML
 
 from pipeline.cards import uses, words
 from pipeline.cards.facts import Facts, Row
+from pipeline.cards.markdown import bullets, code, document, paragraphs, sections, table
 from pipeline.provenance import LINKS
 from pipeline.tables import SPLITS
 
@@ -81,11 +78,7 @@ SHA-256 `{sha256}`."""
 
 def card(facts: Facts) -> str:
     """Return README.md of a dataset: front matter and text."""
-    stream = io.StringIO()
-    yaml = YAML()
-    yaml.width = 1000
-    yaml.dump(front_matter(facts), stream)
-    return f"---\n{stream.getvalue()}---\n\n{text(facts)}"
+    return document(front_matter(facts), text(facts))
 
 
 def front_matter(facts: Facts) -> dict[str, Any]:
@@ -124,23 +117,20 @@ def size_category(samples: int) -> str:
 
 def text(facts: Facts) -> str:
     """Return the card's text as Markdown."""
-    sections = {
+    contents = {
         "Contents": _contents(facts),
         "How it was made": _making(facts),
         "What is left out": _left_out(facts),
         "What splits share": _shared(facts),
-        "What gives the label away": _paragraphs(words.shortcut(name, facts) for name in facts.shortcuts),
+        "What gives the label away": paragraphs(words.shortcut(name, facts) for name in facts.shortcuts),
         "Source, licence and people": _source(facts),
-        "Use": _paragraphs(
-            ["What it is for:", _bullets(uses.INTENDED), "What would be misuse:", _bullets(uses.MISUSE)]
-        ),
-        "Limits": _bullets(words.limits(facts)),
+        "Use": paragraphs(["What it is for:", bullets(uses.INTENDED), "What would be misuse:", bullets(uses.MISUSE)]),
+        "Limits": bullets(words.limits(facts)),
         "Load it": _loading(facts),
         "Verify it": _verifying(facts),
         "Cite it": f"```\n{words.citation(facts)}\n```",
     }
-    body = "\n\n".join(f"## {title}\n\n{content}" for title, content in sections.items())
-    return f"# {words.title(facts)}\n\n{words.introduction(facts)}\n\n{body}\n"
+    return f"# {words.title(facts)}\n\n{words.introduction(facts)}\n\n{sections(contents)}\n"
 
 
 # --- front matter ----------------------------------------------------------------------------------------------------
@@ -184,23 +174,23 @@ def _gate(facts: Facts) -> dict[str, Any]:
 
 
 def _contents(facts: Facts) -> str:
-    cells = _table(
+    cells = table(
         ["split", "class", "pictures", "videos", "provenance groups"],
         [
             [words.NAMES[row["split"]], row["class"], row["samples"], row["videos"], row["groups"]]
             for row in facts.cells
         ],
     )
-    methods = _table(
+    methods = table(
         ["method", "class", *words.NAMES.values()],
-        [[_code(row["method"]), row["class"], *(row[split] for split in SPLITS)] for row in facts.methods],
+        [[code(row["method"]), row["class"], *(row[split] for split in SPLITS)] for row in facts.methods],
     )
     files = (
         f"The pictures lie in {words.count(sum(len(row['tars']) for row in facts.splits), 'WebDataset tar')} "
         f"({_megabytes(sum(row['bytes'] for row in facts.splits))}), each as `<key>.jpg`; {words.members(facts)} "
         "`samples.parquet` lists every picture with its shard, its byte offset there and its SHA-256."
     )
-    return _paragraphs(
+    return paragraphs(
         [
             cells,
             "Pictures by method, under the source's names:",
@@ -213,7 +203,7 @@ def _contents(facts: Facts) -> str:
 
 
 def _making(facts: Facts) -> str:
-    quotas = _table(
+    quotas = table(
         ["split", "class", "rule", "candidates", "quota", "decoded", "not usable", "not needed", "kept"],
         [
             [words.NAMES[row["split"]], row["class"], row["rule"].replace("_", " ")]
@@ -222,13 +212,13 @@ def _making(facts: Facts) -> str:
         ],
     )
     steps = [words.splitting(facts), *words.selection(facts), *words.pictures(facts)]
-    return _paragraphs([words.collection(facts), _bullets([*steps, words.tools(facts)]), quotas, words.checked(facts)])
+    return paragraphs([words.collection(facts), bullets([*steps, words.tools(facts)]), quotas, words.checked(facts)])
 
 
 def _left_out(facts: Facts) -> str:
     others = f"Other entries of the index (no videos, missing files, not asked for): {words.reasons(facts.left_out)}."
     codes = "Veriframe's docs/findings.md explains each reason."
-    return _paragraphs([words.missing(facts), *([others] if facts.left_out else []), codes])
+    return paragraphs([words.missing(facts), *([others] if facts.left_out else []), codes])
 
 
 def _shared(facts: Facts) -> str:
@@ -239,7 +229,7 @@ def _shared(facts: Facts) -> str:
     ]
     heads = ["shared", "meaning", "videos it is stated for", "test with train", "test with validation"]
     what = "Videos that share something with a video of another split:"
-    return _paragraphs([what, _table([*heads, "validation with train"], rows), *words.across(facts)])
+    return paragraphs([what, table([*heads, "validation with train"], rows), *words.across(facts)])
 
 
 def _source(facts: Facts) -> str:
@@ -247,7 +237,7 @@ def _source(facts: Facts) -> str:
     where = f"[{source.title}]({source.homepage})" if source.homepage else source.title
     paper = f" Paper: {source.citation}." if source.citation else ""
     name = f"[{licence.name}]({licence.url})" if licence.url else licence.name
-    return _paragraphs(
+    return paragraphs(
         [
             f"**Source.** {where}.{paper}",
             f"**Licence of this version.** {name}.",
@@ -264,30 +254,6 @@ def _loading(facts: Facts) -> str:
 
 def _verifying(facts: Facts) -> str:
     return VERIFYING.format(key=facts.key, sha256=facts.manifest_sha256)
-
-
-def _table(heads: list[str], rows: Iterable[list[Any]]) -> str:
-    """Return a Markdown table; numbers stand at the right."""
-    shown = [[_cell(value) for value in row] for row in rows]
-    numbers = [any(row[place][:1].isdigit() for row in shown) for place in range(len(heads))]
-    lines = [heads, ["---:" if number else "---" for number in numbers], *shown]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|").replace("\n", " ")
-
-
-def _code(text: str) -> str:
-    return "`" + text.replace("`", "'") + "`"
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _paragraphs(blocks: Iterable[str]) -> str:
-    return "\n\n".join(blocks)
 
 
 def _megabytes(number: int) -> str:

@@ -274,6 +274,11 @@ def limits(facts: Facts) -> list[str]:
     told.append(
         "Age, sex and skin colour of the people shown are not recorded, so that nothing can be said of fairness."
     )
+    if facts.guards_allowed:
+        told.append(
+            f"The parameters that come with it let networks be trained and evaluated with known faults (lifted guards: "
+            f"{', '.join(facts.guards_allowed)}); these are faults of such figures, not of the pictures."
+        )
     return told
 
 

@@ -1,5 +1,7 @@
 """Score pictures with a network, and videos by the mean of their frames."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -32,13 +34,23 @@ def outputs(
     order: list[torch.Tensor] = []
     generator = torch.Generator().manual_seed(0)  # for transform.augment, which chance has to come from somewhere
     with torch.inference_mode():
-        for pictures, rows in loader(samples, batch_size, rank=0, ranks=1):
+        for pictures, rows in loader(samples, batch_size):
             inputs = transforms.for_evaluation(pictures, transform, generator).to(where, non_blocking=True)
             found.append((network.embed(inputs) if embed else network(inputs)).double().cpu())
             order.append(rows)
     if not found:
         return np.empty((0, network.spec.outputs))
-    return torch.cat(found)[torch.cat(order).argsort()].numpy()
+    of_all, rows = _of_all_processes(torch.cat(found), torch.cat(order))
+    return of_all[rows.argsort()].numpy()
+
+
+def _of_all_processes(outputs: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what this process and those that it trains with have scored, and of which rows."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return outputs, rows
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, (outputs, rows))
+    return torch.cat([part for part, _ in parts]), torch.cat([part for _, part in parts])
 
 
 def logits(network: Network, transform: Transform, samples: Samples, batch_size: int) -> npt.NDArray[np.float64]:

@@ -1,8 +1,8 @@
 """From shard pictures to a network's input: the same steps in training, evaluation and use, stored with the weights.
 
-A square of `crop` of the picture's side is cut out (training: anywhere, and mirrored at times; otherwise: the middle),
-scaled to the input size where that differs, and normalised. Cutting, rather than shrinking the whole picture, keeps
-the pixels as they were wherever crop x side = input size: grain and blending edges survive.
+A square of `crop` of the picture's side is cut out (training: anywhere, of a picture changed at random; otherwise: the
+middle), scaled to the input size where that differs, and normalised. Cutting, rather than shrinking the whole picture,
+keeps the pixels as they were wherever crop x side = input size: grain and blending edges survive.
 """
 
 from dataclasses import dataclass
@@ -41,11 +41,12 @@ def for_evaluation(
     """Return the network's input, float32 (n, 3, input_size, input_size), for uint8 RGB `pictures` (n, 3, s, s).
 
     Deterministic: equal pictures give equal inputs; but for `transform.augment`, whose chance comes from `generator`.
+    Pictures keep their class: nothing is self-blended here.
     """
     if transform.augment is not None:
         assert generator is not None
-        labels = torch.zeros(len(pictures), dtype=torch.int64)
-        pictures, _ = augmentation.augment(pictures, labels, transform.augment, generator)
+        as_fakes = torch.ones(len(pictures))  # of which none is self-blended: that would make fakes of reals
+        pictures, _ = augmentation.augment(pictures, as_fakes, transform.augment, generator)
     side = pictures.shape[-1]
     crop = _crop_side(side, transform)
     start = (side - crop) // 2

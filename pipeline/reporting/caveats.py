@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from pipeline.guard_names import CONSEQUENCES, Name
 from pipeline.reporting.facts import (
     FEW_GROUPS,
     Dataset,
@@ -41,13 +42,17 @@ _SUBSET = "Only a part of the dataset was taken, as whole provenance groups; the
 _LOST = "Some test videos could not be scored, and the figures leave them out"
 
 
-def caveats(datasets: Iterable[Dataset], trained_on: list[str]) -> list[str]:
-    """Return sentences that limit what the figures mean: general ones, then each with the datasets it holds for."""
+def caveats(datasets: Iterable[Dataset], trained_on: list[str], lifted: list[Name]) -> list[str]:
+    """Return sentences that limit what the figures mean: general ones, then each with the datasets it holds for.
+
+    `lifted` names the guards that were lifted; theirs come first.
+    """
     held: dict[str, list[str]] = {}
     for dataset in datasets:
         for sentence, measure in _of_dataset(dataset, trained_on):
             held.setdefault(sentence, []).append(f"{dataset.key} ({measure})" if measure else dataset.key)
-    return _GENERAL + [f"{sentence}: {', '.join(names)}." for sentence, names in held.items()]
+    faults = [f"{CONSEQUENCES[name]} (guard {name} was lifted)." for name in dict.fromkeys(lifted)]
+    return faults + _GENERAL + [f"{sentence}: {', '.join(names)}." for sentence, names in held.items()]
 
 
 def _of_dataset(dataset: Dataset, trained_on: list[str]) -> Iterator[tuple[str, str]]:

@@ -52,6 +52,26 @@ class Dataset:
     shortcuts: pd.DataFrame  # tables.SHORTCUTS, this dataset's rows
     scores: pd.DataFrame  # tables.SCORES
     metrics: pd.DataFrame  # tables.METRICS
+    rule: dict[str, Any]  # rule.json of evaluate
+
+    @property
+    def threshold(self) -> float:
+        """The score above which a video is called fake."""
+        return float(self.rule["thresholds"]["video"])
+
+
+def lifted(card: dict[str, Any], datasets: Iterable[Dataset]) -> list[dict[str, Any]]:
+    """Return the guards that were lifted, one row per fault: name, what it said, and where (train, evaluation of ...).
+
+    `card` is model.json.
+    """
+    faults = [(name, said, "train") for name, said in card["guards_lifted"].items()]
+    for dataset in datasets:
+        faults += [(name, said, f"evaluate {dataset.key}") for name, said in dataset.rule["guards_lifted"].items()]
+    places: dict[tuple[str, str], list[str]] = {}
+    for name, said, place in faults:
+        places.setdefault((name, said), []).append(place)
+    return [{"name": name, "said": said, "places": where} for (name, said), where in places.items()]
 
 
 def counts(dataset: Dataset) -> list[dict[str, Any]]:

@@ -24,6 +24,11 @@ METRIC_TITLES = {
     "log_loss": "Log loss",
     "coverage": "Coverage",
 }
+RULES = {
+    "mean": "the mean of its frames'",
+    "vote": "the share of its frames that are called fake",
+    "reversed_vote": "a vote of its frames in which a small lead decides against itself",
+}
 
 
 def render(
@@ -40,8 +45,8 @@ def render(
     """
     environment = templates(Path(__file__).parent)
     environment.filters |= {"figure": _figure, "count": _count}
-    threshold = float(card["thresholds"]["video"])
-    shown = [_dataset(dataset, number, trained_on, threshold) for number, dataset in enumerate(datasets)]
+    lifted = facts.lifted(card, datasets)
+    shown = [_dataset(dataset, number, trained_on) for number, dataset in enumerate(datasets)]
     return environment.get_template("page.html").render(
         summary=_summary(datasets, card, trained_on),
         model=card["model"],
@@ -53,9 +58,10 @@ def render(
         settings=settings(card),
         curves=_curve_charts(curves),
         pictures=pictures,
-        caveats=caveats(datasets, trained_on),
+        caveats=caveats(datasets, trained_on, [row["name"] for row in lifted]),
+        lifted=lifted,
+        rules=_rules(datasets, card),
         metric_titles=METRIC_TITLES,
-        threshold=threshold,
         named=NAMED,
     )
 
@@ -74,7 +80,7 @@ def settings(card: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-def _dataset(dataset: Dataset, number: int, trained_on: list[str], threshold: float) -> dict[str, Any]:
+def _dataset(dataset: Dataset, number: int, trained_on: list[str]) -> dict[str, Any]:
     """Everything the page shows of one dataset."""
     videos = plots.scored_videos(dataset)
     labels, scores = videos.label.to_numpy("int64"), videos.score.to_numpy("float64")
@@ -100,7 +106,7 @@ def _dataset(dataset: Dataset, number: int, trained_on: list[str], threshold: fl
         "methods_chart": _methods_chart(dataset, number),
         "unscored": facts.unscored(dataset),
         "groups": facts.groups_tested(dataset),
-        "confusion": plots.confusion(labels, scores, threshold),
+        "confusion": plots.confusion(labels, scores, dataset.threshold),
         "roc": _roc_chart(dataset.key, number, points, auroc),
     }
 
@@ -167,6 +173,18 @@ def _summary(datasets: list[Dataset], card: dict[str, Any], trained_on: list[str
     foreign = [f"{_figure(known[key].get('value'))} on {key}" for key in known if key not in trained_on]
     sentence = f"{card['model']}, trained on {', '.join(trained_on)}, reaches a video AUROC of {'; '.join(learned)}"
     return sentence + (f"; on datasets that it was not trained on, {', '.join(foreign)}." if foreign else ".")
+
+
+def _rules(datasets: list[Dataset], card: dict[str, Any]) -> list[str]:
+    """Return sentences: what a video's score is, above which threshold it is called fake, and where that comes from."""
+    held: dict[str, list[str]] = {}
+    for dataset in datasets:
+        chosen = "is a majority" if dataset.rule["videos"] != "mean" else "is chosen on validation"
+        if card.get("threshold_rule") == "given" and dataset.rule["videos"] == "mean":
+            chosen = "is a parameter"
+        said = f"A video's score is {RULES[dataset.rule['videos']]}. The threshold, {dataset.threshold:.3f}, {chosen}"
+        held.setdefault(said, []).append(dataset.key)
+    return [f"{said}." if len(held) == 1 else f"{said} ({', '.join(keys)})." for said, keys in held.items()]
 
 
 def _row(title: str, value: Any, figure: dict[str, Any]) -> tuple[str, Any, Any, Any]:

@@ -18,11 +18,8 @@ POINTS = 200  # of a curve at most
 Rows = list[dict[str, Any]]
 
 
-def rows_of_plots(datasets: Iterable[Dataset], threshold: float) -> dict[str, Rows]:
-    """Return the rows of each plot by name: roc, pr, confusion and methods, all of videos.
-
-    `threshold`: a video that scores above it is called fake.
-    """
+def rows_of_plots(datasets: Iterable[Dataset]) -> dict[str, Rows]:
+    """Return the rows of each plot by name: roc, pr, confusion and methods, all of videos."""
     plots: dict[str, Rows] = {"roc": [], "pr": [], "confusion": [], "methods": []}
     for dataset in datasets:
         videos = scored_videos(dataset)
@@ -31,7 +28,7 @@ def rows_of_plots(datasets: Iterable[Dataset], threshold: float) -> dict[str, Ro
         points = thinned(curve(labels, scores))
         plots["roc"] += [name | {"fpr": point["fpr"], "tpr": point["tpr"]} for point in points]
         plots["pr"] += [name | {"recall": p["tpr"], "precision": p["precision"]} for p in points if "precision" in p]
-        plots["confusion"] += [name | cell for cell in confusion(labels, scores, threshold)]
+        plots["confusion"] += [name | cell for cell in confusion(labels, scores, dataset.threshold)]
         plots["methods"] += [name | row for row in methods(dataset)]
     return plots
 

@@ -1,10 +1,8 @@
-"""Fine-tune a network on shard pictures: AdamW, a cosine to zero, early stopping, and going on after a kill.
+"""Train a network on shard pictures as a recipe says, alone or with other processes, and go on after a kill.
 
-An epoch's chance (order, crops, mirroring, dropout) is seeded from (seed, epoch), so that a training that was killed
-and continued ends with the same weights as one that was not.
+A training that was killed and continued ends with the same weights as one that was not.
 """
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,20 +13,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader
 
-from pipeline import metrics, tables
+from pipeline import guards, metrics, tables
 from pipeline.errors import UserError
-from pipeline.files import sha256_of_text, whole_or_absent
+from pipeline.files import whole_or_absent
 from pipeline.guards import Guards
-from pipeline.models import scoring, transforms
+from pipeline.models import freezing, scoring, transforms
 from pipeline.models.network import Network
 from pipeline.models.transforms import Transform
 from pipeline.reading import Samples, loader
+from pipeline.training import distributed, losses, optimization
+from pipeline.training.epoch import Learner, train_epoch
 from pipeline.training.recipe import Recipe
 
 Epoch = dict[str, float]  # figures of one epoch
 State = dict[str, Any]
+
+_HIGHER_IS_BETTER = ("auroc", "accuracy")
 
 
 @dataclass
@@ -51,50 +52,78 @@ def train(
     guard: Guards,
     teacher: Network | None = None,
 ) -> Trained:
-    """Train `network` (one output: the logit of fake) until the validation loss stops falling.
+    """Train `network` until `recipe.epochs` are over or `recipe.monitor` has not got better for `recipe.patience`.
 
     After each epoch everything needed to go on is written to the file `checkpoint`, and a call that finds it goes on
     there. `on_epoch(epoch, figures)` is called for every epoch from 0, those before a kill included. Figures:
-    `train/loss`, `val/loss`, `val/auroc`, `val/accuracy` (of frames at threshold 0.5).
+    `train/loss` and `train/accuracy` of the pictures as they were shown, while the weights moved; `val/loss`,
+    `val/accuracy`, `val/precision`, `val/recall`, `val/f1` and `val/auroc` of frames at threshold 0.5. With the triplet
+    loss there are the losses alone; precision is left out where nothing was called fake. `teacher`, with
+    `recipe.distill`, adds to the loss of training, not to that of validation.
 
-    The loss is binary cross-entropy with fakes weighted by reals / fakes of the training pictures. Raises UserError
-    when training or validation lacks a class, or the loss is no longer a number.
+    Where several processes train together (pipeline.training.distributed), each calls this with the same arguments and
+    gets the same result; a batch, `recipe.batch_size` pictures, is shared out among them.
+
+    Raises UserError when training or validation lacks a class, the loss is no longer a number, a guard stops it, or the
+    processes cannot share a batch evenly.
     """
     for name, samples in (("train", training), ("val", validation)):
         _require_both_classes(samples.table, name)
-    where = scoring.device()
-    network.to(where)
-    # A GPU lacks exact versions of some operations: there torch warns instead of stopping.
-    torch.use_deterministic_algorithms(True, warn_only=where.type == "cuda")
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    fake_weight = _fake_weight(training.table)
-    batches = loader(training, recipe.batch_size, recipe.seed, rank=0, ranks=1)
+    learner = prepare(network, training, recipe, guard, teacher)
+    _look_for_second_sigmoid(network, transform, training, recipe, guard)
+    batches = loader(training, _share_of_batch(recipe.batch_size), recipe.seed)
     history: list[Epoch] = []
-    best: State = {"loss": math.inf}
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
+    best: State = {}
+    saved = distributed.from_main(lambda: _read(checkpoint))
+    if saved is not None:
+        learner.restore(saved)
         history, best = saved["history"], saved["best"]
         for epoch, figures in enumerate(history):
             on_epoch(epoch, figures)
     for epoch in range(len(history), recipe.epochs):
         if recipe.patience and epoch - best.get("epoch", epoch) > recipe.patience:
             break
-        train_loss = _train_epoch(network, transform, training.table, batches, recipe, epoch, optimizer, fake_weight)
-        logits = scoring.logits(network, transform, validation, recipe.batch_size)
-        if not (math.isfinite(train_loss) and np.isfinite(logits).all()):
+        figures = train_epoch(learner, transform, training, batches, recipe, epoch)
+        distributed.share_buffers(learner.kept)
+        outputs = scoring.outputs(learner.kept, transform, validation, recipe.batch_size)
+        if not (math.isfinite(figures["train/loss"]) and np.isfinite(outputs).all()):
             raise UserError(f"the loss of epoch {epoch} is no number; lower train.learning_rate")
-        figures = {"train/loss": train_loss} | _validate(logits, validation.table, fake_weight)
+        figures |= _validate(learner, outputs, validation.table, recipe)
         history.append(figures)
-        if figures["val/loss"] < best["loss"]:
-            weights = copy.deepcopy(network.state_dict())
-            best = {"loss": figures["val/loss"], "epoch": epoch, "weights": weights, "logits": torch.tensor(logits)}
-        state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-        with whole_or_absent(checkpoint) as part:
-            torch.save(state | {"history": history, "best": best}, part)
+        if not best or _is_better(recipe.monitor, figures, history[best["epoch"]]):
+            best = {"epoch": epoch} | ({"weights": _copy(learner.kept)} if recipe.keep == "best" else {})
+        if distributed.is_main():
+            with whole_or_absent(checkpoint) as part:
+                torch.save(learner.state() | {"history": history, "best": best}, part)
         on_epoch(epoch, figures)
+    if recipe.keep == "last":
+        return Trained(_copy(learner.kept), len(history) - 1, history)
     return Trained(best["weights"], best["epoch"], history)
+
+
+def prepare(network: Network, training: Samples, recipe: Recipe, guard: Guards, teacher: Network | None) -> Learner:
+    """Return all that a training of `network` needs besides pictures, on the device that this machine computes on.
+
+    Its tensors are frozen as `recipe` says. Raises UserError where a guard stops it.
+    """
+    where = scoring.device()
+    # A GPU lacks exact versions of some operations: there torch warns instead of stopping.
+    torch.use_deterministic_algorithms(True, warn_only=where.type == "cuda")
+    network.to(where)
+    network.to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
+    freezing.freeze(network, recipe.trainable)
+    optimizer = optimization.make_optimizer(network, recipe)
+    guard.stop("optimizer_mismatch", guards.optimizer_mismatch(network, optimizer))
+    labels = torch.from_numpy(training.table["label"].to_numpy(np.int64))
+    return Learner(
+        network,
+        distributed.parallel(network),
+        optimizer,
+        optimization.make_scaler(recipe, where),
+        optimization.make_average(network, recipe),
+        None if teacher is None else teacher.to(where).eval(),
+        losses.class_weights(labels, recipe.class_weights).to(where),
+    )
 
 
 def choose_thresholds(table: pd.DataFrame, logits: npt.NDArray[np.float64]) -> dict[str, float]:
@@ -107,57 +136,52 @@ def choose_thresholds(table: pd.DataFrame, logits: npt.NDArray[np.float64]) -> d
     }
 
 
-def _train_epoch(
-    network: Network,
-    transform: Transform,
-    table: pd.DataFrame,
-    batches: DataLoader[Any],
-    recipe: Recipe,
-    epoch: int,
-    optimizer: torch.optim.Optimizer,
-    fake_weight: float,
-) -> float:
-    """Show every picture of `table`, which `batches` reads, once and return the mean loss per picture."""
-    where = next(network.parameters()).device
-    seed = int(sha256_of_text("train", recipe.seed, epoch)[:15], 16)
-    torch.manual_seed(seed)  # dropout and the like
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.from_numpy(table["label"].to_numpy(np.float32))
-    batches.sampler.set_epoch(epoch)  # type: ignore[attr-defined]  # it is a reading.EpochBatches
-    steps = len(batches)
-    network.train()
-    total = 0.0
-    for step, (pictures, rows) in enumerate(batches):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * _cosine((epoch * steps + step) / (recipe.epochs * steps))
-        inputs, targets = transforms.for_training(pictures, labels[rows], transform, recipe.augment, generator)
-        loss = _loss(network(inputs.to(where))[:, 0], targets.to(where), fake_weight)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        total += float(loss.detach()) * len(rows)
-    return total / len(table)
+def _validate(learner: Learner, outputs: npt.NDArray[np.float64], table: pd.DataFrame, recipe: Recipe) -> Epoch:
+    labels = torch.from_numpy(table["label"].to_numpy(np.int64))
+    draws = torch.Generator().manual_seed(recipe.seed)  # the same triplets after every epoch
+    found = torch.from_numpy(outputs)
+    each = losses.against_labels(learner.network, found, labels, recipe, learner.class_weights.cpu(), draws)
+    figures = {"val/loss": float(each.mean())}
+    if recipe.loss != "triplet":
+        scores = scoring.probability(learner.network.fake_logit(found).numpy())
+        known = metrics.binary_metrics(labels.numpy(), scores, 0.5)
+        names = ("accuracy", "precision", "recall", "f1", "auroc")
+        figures |= {f"val/{name}": known[name] for name in names if not math.isnan(known[name])}
+    return figures
 
 
-def _validate(logits: npt.NDArray[np.float64], table: pd.DataFrame, fake_weight: float) -> Epoch:
-    labels = table["label"].to_numpy()
-    loss = _loss(torch.from_numpy(logits), torch.from_numpy(labels.astype(np.float64)), fake_weight)
-    figures = metrics.binary_metrics(labels, scoring.probability(logits), 0.5)
-    return {"val/loss": float(loss), "val/auroc": figures["auroc"], "val/accuracy": figures["accuracy"]}
+def _is_better(monitor: str, figures: Epoch, than: Epoch) -> bool:
+    name = "train/loss" if monitor == "train_loss" else f"val/{monitor}"
+    if monitor in _HIGHER_IS_BETTER:
+        return figures[name] > than[name]
+    return figures[name] < than[name]
 
 
-def _loss(logits: torch.Tensor, labels: torch.Tensor, fake_weight: float) -> torch.Tensor:
-    weight = torch.tensor(fake_weight, dtype=logits.dtype, device=logits.device)
-    return torch.nn.functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight)
+def _share_of_batch(batch_size: int) -> int:
+    ranks = distributed.ranks()
+    if batch_size % ranks or batch_size < 2 * ranks:
+        raise UserError(
+            f"train.batch_size {batch_size} cannot be shared evenly by {ranks} processes, at least two pictures each; "
+            "change it or torchrun's --nproc_per_node"
+        )
+    return batch_size // ranks
 
 
-def _cosine(progress: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * progress))
+def _look_for_second_sigmoid(
+    network: Network, transform: Transform, training: Samples, recipe: Recipe, guard: Guards
+) -> None:
+    pictures, _ = training[list(range(min(len(training), 8)))]
+    inputs = transforms.for_evaluation(pictures, transform, torch.Generator().manual_seed(0))
+    inputs = inputs.to(next(network.parameters()).device)
+    guard.stop("double_sigmoid", guards.double_sigmoid(network.eval(), recipe.loss, inputs))
 
 
-def _fake_weight(table: pd.DataFrame) -> float:
-    fakes = int((table["label"] == tables.FAKE).sum())
-    return (len(table) - fakes) / fakes
+def _read(checkpoint: Path) -> State | None:
+    return torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint.exists() else None
+
+
+def _copy(network: Network) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
 
 
 def _require_both_classes(table: pd.DataFrame, split: str) -> None:

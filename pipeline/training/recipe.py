@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.models.augmentation import Augmentation
 from pipeline.params import Section
@@ -47,3 +47,15 @@ class Recipe(Section):
     ema: Annotated[float, Field(gt=0, lt=1)] | None
     augment: Augmentation
     seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+    @model_validator(mode="after")
+    def _an_embedding_is_no_score(self) -> "Recipe":
+        if self.loss == "triplet" and self.distill is not None:
+            raise ValueError(
+                "distill needs the loss bce or cross_entropy: an embedding says nothing of a teacher's score"
+            )
+        if self.loss == "triplet" and self.monitor in ("auroc", "accuracy"):
+            raise ValueError(
+                f"an embedding has no {self.monitor}; with the loss triplet, monitor is loss or train_loss"
+            )
+        return self

@@ -319,6 +319,14 @@ def test_what_is_known_of_people_decides_licence_and_gate(cards: dict[str, Path]
     assert "may not be passed on" in (cards[OWN] / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_card_says_which_guards_may_be_lifted(built: Path, cards: dict[str, Path], tmp_path: Path) -> None:
+    allowed = write_card(built, tmp_path, RENDERED, {"guards.allow": ["frame_split"]})
+    said = "lifted guards: frame_split"
+    for name in ("README.md", "croissant.json"):
+        assert said in (allowed / name).read_text(encoding="utf-8")
+        assert "lifted guards" not in (cards[RENDERED] / name).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("key", [RENDERED, OWN])
 def test_what_the_card_says_about_loading_and_verifying_works(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Path, key: str

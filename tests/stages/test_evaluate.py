@@ -1,7 +1,12 @@
+import io
+import json
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,91 +14,185 @@ import torch
 from ruamel.yaml import YAML
 from sklearn.metrics import roc_auc_score
 
+import stages.evaluate
 from fabricated_shards import write_dataset, write_frames
-from pipeline import tables
+from pipeline import dealing, tables
+from pipeline.errors import exit_on_user_error
 from pipeline.models import stored, zoo
+from pipeline.models.network import Head, Spec
+from pipeline.models.stored import Stored
 from pipeline.models.transforms import Transform
+from small_project import inside
 
 ROOT = Path(__file__).resolve().parents[2]
+VIDEOS = {"train": {"real": 2, "swap": 2}, "val": {"real": 1, "swap": 1}, "test": {"real": 4, "swap": 3, "mask": 3}}
 
 
 def evaluate(folder, *keys):
-    return subprocess.run(
-        [sys.executable, "-m", "stages.evaluate", *keys],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    """Run the stage in this process; return its exit code and what it said on stderr."""
+    said = io.StringIO()
+    with inside(folder), mock.patch.object(sys, "argv", ["evaluate", *keys]), redirect_stderr(said):
+        try:
+            exit_on_user_error(stages.evaluate.main)
+        except SystemExit as ended:
+            return ended.code, said.getvalue()
+    return 0, said.getvalue()
+
+
+def write_params(folder, allow=(), **changes):
+    document = {
+        "datasets": {"one": {"layout": "celeb_df_v2", "root": "data/raw/one"}},
+        "guards": {"allow": list(allow)},
+        "evaluate": {"batch_size": 8, "videos": "mean", "bootstrap": 200, "seed": 0} | changes,
+    }
+    YAML().dump(document, folder / "params.yaml")
+
+
+def write_learned(folder, samples, deal=None):
+    learned = dealing.parts(samples, deal, "val")[tables.LEARNED.names]
+    tables.write(folder / "data/train/samples.parquet", learned, tables.LEARNED, order=["dataset", "key", "copy"])
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A project with one dataset and an untrained network, evaluated."""
+    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("project")
-    videos = {"train": {"real": 1, "swap": 1}, "test": {"real": 4, "swap": 3, "mask": 3}}
-    samples = write_dataset(folder / "data", "one", videos)
+    samples = write_dataset(folder / "data", "one", VIDEOS)
     failed = {"video": "one/swap/native/test0", "split": "test", "label": 1, "method": "swap", "group": "one:test:0"}
     write_frames(folder / "data", "one", samples, [failed | {"key": "f9", "frame": 9, "reason": "no_face"}])
-    YAML().dump(
-        {
-            "datasets": {"one": {"layout": "celeb_df_v2", "root": "data/raw/one"}},
-            "evaluate": {"batch_size": 8, "bootstrap": 200, "seed": 0},
-        },
-        folder / "params.yaml",
-    )
+    write_params(folder)
+    write_learned(folder, samples)
     torch.manual_seed(0)
-    network, facts = zoo.build("shufflenet_v2_x0_5", "none", 1)
-    transform, thresholds = Transform(48, *facts), {"frame": 0.5, "video": 0.5}
-    stored.save(folder / "data/train", network.state_dict(), "shufflenet_v2_x0_5", transform, thresholds, {})
-    done = evaluate(folder, "one")
-    assert done.returncode == 0, done.stderr
+    head = Head(hidden=[], dropout=[], embedding=128, sigmoid=False)
+    network, facts = zoo.build(Spec(model="shufflenet_v2_x0_5", outputs=1, head=head, labels=["real", "fake"]))
+    transform = Transform(48, facts.mean, facts.std, facts.interpolation)
+    # Between the frames' scores, so that votes differ.
+    thresholds = {"frame": 0.5, "video": 0.5}
+    stored.save(folder / "data/train", Stored(network, transform, thresholds, None), {})
+    code, said = evaluate(folder, "one")
+    assert code == 0, said
+    scores = tables.read(folder / "data/evaluate/one/scores.parquet", tables.SCORES)
+    thresholds["frame"] = float(scores[scores["level"] == "frame"]["score"].median())
+    stored.save(folder / "data/train", Stored(network, transform, thresholds, None), {})
+    assert evaluate(folder, "one") == (0, "")
     return folder
 
 
+def read_scores(folder, level):
+    scores = tables.read(folder / "data/evaluate/one/scores.parquet", tables.SCORES)
+    return scores[scores["level"] == level]
+
+
 def test_scores_every_test_frame_and_video(project):
-    scores = tables.read(project / "data/evaluate/one/scores.parquet", tables.SCORES)
-    frames, videos = (scores[scores["level"] == level] for level in ("frame", "video"))
+    frames, videos = read_scores(project, "frame"), read_scores(project, "video")
     assert len(frames) == 10 * 3 + 1
     assert len(videos) == 10
     assert frames.loc[frames["status"] == "unscored", ["key", "reason"]].to_numpy().tolist() == [["f9", "no_face"]]
     means = frames.groupby("video")["score"].mean()
     assert videos["score"].to_numpy() == pytest.approx(means[videos["video"]].to_numpy())
-    assert set(scores["split"]) == {"test"}
+    assert set(frames["split"]) | set(videos["split"]) == {"test"}
 
 
 def test_figures_come_from_the_scores(project):
-    scores = tables.read(project / "data/evaluate/one/scores.parquet", tables.SCORES)
     figures = tables.read(project / "data/evaluate/one/metrics.parquet", tables.METRICS)
     figures = figures.set_index(["level", "method", "metric"])
     assert set(figures.index.get_level_values("method")) == {"all", "swap", "mask"}
     for level in ("frame", "video"):
-        scored = scores[(scores["level"] == level) & (scores["status"] == "scored")]
+        scored = read_scores(project, level).query("status == 'scored'")
         auroc = figures.loc[(level, "all", "auroc")]
         assert auroc["value"] == pytest.approx(roc_auc_score(scored["label"].to_numpy(np.int64), scored["score"]))
         assert auroc["lower"] <= auroc["value"] <= auroc["upper"]
     assert figures.loc[("frame", "all", "coverage"), "value"] == pytest.approx(30 / 31)
 
 
-def test_repeats_byte_for_byte(project):
+def test_says_by_which_rule_and_thresholds(project):
+    rule = json.loads((project / "data/evaluate/one/rule.json").read_text())
+    thresholds = json.loads((project / "data/train/model.json").read_text())["thresholds"]
+    assert rule == {"videos": "mean", "thresholds": thresholds, "guards_lifted": {}}
+
+
+def test_repeats_byte_for_byte_in_a_process_of_its_own(project):
     before = {path.name: path.read_bytes() for path in (project / "data/evaluate/one").iterdir()}
-    assert evaluate(project, "one").returncode == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.evaluate", "one"],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
     assert {path.name: path.read_bytes() for path in (project / "data/evaluate/one").iterdir()} == before
 
 
+@pytest.fixture
+def copy(project, tmp_path):
+    return shutil.copytree(project, tmp_path / "copy")
+
+
+def test_videos_by_vote(copy):
+    write_params(copy, videos="vote")
+    assert evaluate(copy, "one") == (0, "")
+    rule = json.loads((copy / "data/evaluate/one/rule.json").read_text())
+    frames, videos = read_scores(copy, "frame"), read_scores(copy, "video")
+    called = (frames["score"] > rule["thresholds"]["frame"]).where(frames["status"] == "scored").astype(float)
+    shares = called.groupby(frames["video"]).mean()
+    assert videos["score"].to_numpy() == pytest.approx(shares[videos["video"]].to_numpy())
+    assert videos["score"].nunique() > 1
+    # The threshold of means says nothing of shares: the majority decides.
+    assert (rule["videos"], rule["thresholds"]["video"]) == ("vote", 0.5)
+    figures = tables.read(copy / "data/evaluate/one/metrics.parquet", tables.METRICS)
+    accuracy = figures.query("level == 'video' and method == 'all' and metric == 'accuracy'")["value"].item()
+    assert accuracy == pytest.approx(((videos["score"] > 0.5) == (videos["label"] == 1)).mean())
+
+
+def test_the_published_vote_is_stopped_by_its_guard_alone(copy):
+    before = (copy / "data/evaluate/one/scores.parquet").read_bytes()
+    write_params(copy, allow=["label_polarity"], videos="reversed_vote")
+    code, said = evaluate(copy, "one")
+    assert code == 1 and len(said.splitlines()) == 1 and said.startswith("error: evaluate.videos: reversed_vote")
+    assert "add reversed_vote to guards.allow" in said
+    assert (copy / "data/evaluate/one/scores.parquet").read_bytes() == before
+
+
+def test_the_published_vote_lifted(copy):
+    write_params(copy, videos="vote")
+    assert evaluate(copy, "one") == (0, "")
+    shares = read_scores(copy, "video").set_index("video")["score"]
+    write_params(copy, allow=["reversed_vote"], videos="reversed_vote")
+    assert evaluate(copy, "one") == (0, "")
+    found = read_scores(copy, "video").set_index("video")["score"]
+    assert found.to_dict() == (shares < 0.5).astype(float).to_dict()  # three frames: every lead is a small one
+    rule = json.loads((copy / "data/evaluate/one/rule.json").read_text())
+    assert list(rule["guards_lifted"]) == ["reversed_vote"]
+
+
+def test_test_pictures_that_training_dealt_out(copy):
+    samples = tables.read(copy / "data/shard/one/samples.parquet", tables.SAMPLES)
+    write_learned(copy, samples, dealing.Deal(val=0.2, test=0.3, copies=2, seed=0))
+    assert evaluate(copy, "one") == (0, "")
+    learned = tables.read(copy / "data/train/samples.parquet", tables.LEARNED)
+    dealt = set(learned[learned["part"] == "test"]["key"])
+    frames, videos = read_scores(copy, "frame"), read_scores(copy, "video")
+    assert sorted(frames["key"]) == sorted(dealt) and set(frames["status"]) == {"scored"}
+    assert set(samples[samples["key"].isin(dealt)]["split"]) == {"train", "val", "test"}
+    assert sorted(videos["video"]) == sorted(samples[samples["key"].isin(dealt)]["video"].unique())
+    # The same pictures get the scores that they get as a split.
+    before = dict(zip(frames["key"], frames["score"], strict=True))
+    write_learned(copy, samples)
+    assert evaluate(copy, "one") == (0, "")
+    again = read_scores(copy, "frame").set_index("key")["score"].dropna()
+    shared = [key for key in again.index if key in before]
+    assert shared and [before[key] for key in shared] == pytest.approx([again[key] for key in shared], abs=1e-6)
+
+
 def test_an_unknown_dataset_ends_with_one_line(project):
-    done = evaluate(project, "other")
-    assert done.returncode == 1
-    assert done.stderr == "error: params.yaml: there is no dataset 'other' under `datasets`; known: one\n"
+    said = "error: params.yaml: there is no dataset 'other' under `datasets`; known: one\n"
+    assert evaluate(project, "other") == (1, said)
 
 
-def test_without_a_model_ends_with_one_line(project):
-    card = project / "data/train/model.json"
-    content = card.read_bytes()
-    card.unlink()
-    try:
-        done = evaluate(project, "one")
-    finally:
-        card.write_bytes(content)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: data/train/model.json is missing")
+def test_without_a_model_ends_with_one_line(copy):
+    (copy / "data/train/model.json").unlink()
+    code, said = evaluate(copy, "one")
+    assert code == 1 and said.startswith("error: data/train/model.json is missing")
+    assert len(said.splitlines()) == 1

@@ -196,6 +196,27 @@ def test_without_pictures_no_face_is_on_the_page(project: Path, tmp_path: Path):
     assert "data:image" not in html and "<img" not in html
 
 
+def test_guards_that_were_lifted_are_named_near_the_top_and_in_the_limits(project: Path, page: Page, tmp_path: Path):
+    assert "No guard was lifted" in page.text
+    copy = shutil.copytree(project, tmp_path / "copy")
+    card = json.loads((copy / "data/train/model.json").read_text())
+    card["guards_lifted"] = {"frame_split": "6 of 9 <groups> lie in two parts"}
+    (copy / "data/train/model.json").write_text(json.dumps(card))
+    rule = {"videos": "reversed_vote", "thresholds": {"frame": 0.45, "video": 0.5}}
+    rule["guards_lifted"] = {"reversed_vote": "small leads are inverted"}
+    (copy / "data/evaluate/second/rule.json").write_text(json.dumps(rule))
+    done = run(copy, "report")
+    assert done.returncode == 0, done.stderr
+    text = " ".join(Page((copy / "reports/index.html").read_text(encoding="utf-8")).text.split())
+    top, _, rest = text.partition("How well resnet10t tells real from fake")[2].partition("Test pictures only")
+    assert "frame_split in train 6 of 9 <groups> lie in two parts" in top
+    assert "reversed_vote in evaluate second small leads are inverted" in top
+    assert "No guard was lifted" not in text
+    limits = rest.partition("What may not be concluded")[2].partition("Every figure comes from one training")[0]
+    assert "(guard frame_split was lifted)." in limits and "(guard reversed_vote was lifted)." in limits
+    assert "in which a small lead decides against itself. The threshold, 0.500, is a majority (second)." in rest
+
+
 @pytest.mark.parametrize("stage", ["index", "shard", "evaluate"])
 def test_missing_dataset_stops_it_and_leaves_the_old_page(project: Path, tmp_path: Path, stage: str):
     copy = shutil.copytree(project, tmp_path / "copy")

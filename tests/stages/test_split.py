@@ -103,6 +103,41 @@ def test_leaks_are_dropped(project: Path, celeb_tree: Path) -> None:
     assert "person" in set(leaks.kind)  # counted, though nothing is done about them
 
 
+def test_videos_beyond_the_quota_are_rejected(project: Path, celeb_tree: Path) -> None:
+    before = tables.read(project / f"data/split/{KEY}/videos.parquet", tables.ASSIGNMENTS).set_index("video")
+    pool = before[(before.status == "ok") & before.split.isin(["train", "val"])]
+    assert (pool.label == tables.FAKE).sum() > 2
+    write_params(project, celeb_tree, {"split.max_videos": {"real": None, "fake": 2}})
+    run_stage(project, "split")
+    after = tables.read(project / f"data/split/{KEY}/videos.parquet", tables.ASSIGNMENTS).set_index("video")
+
+    beyond = after[after.reason == "video_quota"]
+    assert len(beyond) == (pool.label == tables.FAKE).sum() - 2
+    assert set(beyond.status) == {"rejected"} and beyond.group.isna().all() and set(beyond.label) == {tables.FAKE}
+    assert set(beyond.split) == {"train"} and set(beyond.split_by) == {"official"}  # as their list says
+    others = after.index[(after.status == "ok") & (after.split == "test")]
+    assert after.loc[others].equals(before.loc[others]) and after.index.equals(before.index)
+    assert (after.status == "ok").sum() + len(beyond) == (before.status == "ok").sum()
+
+
+def test_a_quota_without_any_list(project: Path, celeb_tree: Path) -> None:
+    path = project / f"data/index/{KEY}/videos.parquet"
+    tables.write(path, tables.read(path, tables.VIDEOS).assign(official_split=None), tables.VIDEOS, order=["video"])
+    write_params(project, celeb_tree, {"split.max_videos": {"real": 1, "fake": None}})
+    run_stage(project, "split")
+    rows = tables.read(project / f"data/split/{KEY}/videos.parquet", tables.ASSIGNMENTS)
+    beyond = rows[rows.reason == "video_quota"]
+    assert (
+        len(beyond)
+        and set(beyond.label) == {tables.REAL}
+        and beyond.split.isna().all()
+        and beyond.split_by.isna().all()
+    )
+    assert "in_no_list" not in set(rows.reason)
+    learned = rows[(rows.status == "ok") & rows.split.isin(["train", "val"])]
+    assert (learned.label == tables.REAL).sum() == 1
+
+
 def test_dropping_a_whole_split_is_refused(project: Path, celeb_tree: Path) -> None:
     before = contents(project / "data")
     write_params(project, celeb_tree, {"split.on_leak": "drop", "split.leak_links": ["person", "content"]})
@@ -213,6 +248,11 @@ def test_no_usable_video(tmp_path: Path) -> None:
         ({"split.on_leak": "repair"}, "split.on_leak: Input should be 'report', 'drop' or 'fail' (got 'repair')"),
         ({"split.leak_links": ["persons"]}, "split.leak_links.0: Input should be 'recording', 'source_video'"),
         ({"split.leak_links": []}, "split.leak_links: List should have at least 1 item"),
+        (
+            {"split.max_videos": {"real": 0, "fake": None}},
+            "split.max_videos.real: Input should be greater than or equal",
+        ),
+        ({"split.max_videos": {"reals": 3}}, "split.max_videos.reals: Extra inputs are not permitted"),
         ({"split.on_leek": "drop"}, "split.on_leek: Extra inputs are not permitted"),
         ({"split.by_dataset": {"other": {}}}, "split.by_dataset may only name keys of `datasets`, not ['other']"),
         ({"split.by_dataset": {KEY: 3}}, f"`split.by_dataset.{KEY}` must be a mapping"),

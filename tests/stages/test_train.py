@@ -14,10 +14,10 @@ from fabricated_shards import write_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 VIDEOS = {"train": {"real": 6, "swap": 6}, "val": {"real": 4, "swap": 4}, "test": {"real": 2, "swap": 2}}
-TRAIN = {
-    "datasets": ["one", "two"], "model": "shufflenet_v2_x0_5", "pretrained": "none", "input_size": 48, "epochs": 3,
-    "patience": 3, "batch_size": 8, "learning_rate": 0.003, "weight_decay": 0.01, "flip": 0.5, "seed": 0,
+TRAIN = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["train"] | {
+    "datasets": ["one", "two"], "input_size": 48, "epochs": 3, "patience": 3, "batch_size": 8
 }  # fmt: skip
+WRITTEN = ["README.md", "epochs.csv", "model.json", "model.safetensors", "samples.parquet"]
 
 
 def make_project(folder, **changes):
@@ -29,7 +29,9 @@ def make_project(folder, **changes):
 
 def write_params(folder, **changes):
     datasets = {key: {"layout": "celeb_df_v2", "root": f"data/raw/{key}"} for key in ("one", "two")}
-    YAML().dump({"datasets": datasets, "train": TRAIN | changes}, folder / "params.yaml")
+    allow = changes.pop("allow", [])
+    sections = {"datasets": datasets, "guards": {"allow": allow}, "train": TRAIN | changes}
+    YAML().dump(sections, folder / "params.yaml")
 
 
 def start(folder):
@@ -59,7 +61,7 @@ def done(tmp_path_factory):
 
 
 def test_writes_the_model_and_its_card(done):
-    assert sorted(path.name for path in (done / "data/train").iterdir()) == ["model.json", "model.safetensors"]
+    assert sorted(path.name for path in (done / "data/train").iterdir()) == WRITTEN
     card = json.loads((done / "data/train/model.json").read_text())
     assert card["model"] == "shufflenet_v2_x0_5"
     assert card["datasets"] == ["one", "two"]
@@ -76,8 +78,8 @@ def test_curves_and_figures_are_files_for_dvc(done):
     card = json.loads((done / "data/train/model.json").read_text())
     reports = done / "reports/train"
     files = sorted(path.relative_to(reports).as_posix() for path in reports.rglob("*") if path.is_file())
-    curves = [f"plots/metrics/{name}.tsv" for name in ("train/loss", "val/accuracy", "val/auroc", "val/loss")]
-    assert files == ["metrics.json", *curves]
+    curves = ["train/accuracy", "train/loss", "val/accuracy", "val/auroc", "val/loss"]
+    assert files == ["metrics.json", *(f"plots/metrics/{name}.tsv" for name in curves)]
     points = [line.split("\t") for line in (reports / "plots/metrics/val/loss.tsv").read_text().splitlines()]
     assert points[0] == ["step", "loss"]
     assert [int(step) for step, _ in points[1:]] == [0, 1, 2]
@@ -95,7 +97,7 @@ def test_a_killed_stage_goes_on_and_gives_the_same_bytes(done, tmp_path):
     project = make_project(tmp_path)
     process = start(project)
     deadline = time.monotonic() + 300
-    while process.poll() is None and not list((project / "cache").rglob("state.pt")):
+    while process.poll() is None and not list((project / "cache").rglob("phase-0.pt")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -104,7 +106,7 @@ def test_a_killed_stage_goes_on_and_gives_the_same_bytes(done, tmp_path):
     assert not (project / "data/train").exists()
     code, errors = train(project)
     assert code == 0, errors
-    for name in ("data/train/model.safetensors", "data/train/model.json", "reports/train/metrics.json"):
+    for name in (*(f"data/train/{name}" for name in WRITTEN), "reports/train/metrics.json"):
         assert (project / name).read_bytes() == (done / name).read_bytes(), name
     for curve in (done / "reports/train/plots").rglob("*.tsv"):
         assert (project / curve.relative_to(done)).read_bytes() == curve.read_bytes()
