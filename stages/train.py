@@ -80,7 +80,7 @@ def main() -> None:
             "best_epoch_figures": nested(rounded(last.trained.history[last.trained.best_epoch])),
             "guards_lifted": guard.lifted,
             "samples": counts(learned),
-            "params": knobs.model_dump(),
+            "params": knobs.model_dump(exclude={"start"}),
         }
         used = learned[tables.LEARNED.names]
         tables.write(OUT / "samples.parquet", used, tables.LEARNED, order=["dataset", "key", "copy"])
