@@ -64,7 +64,7 @@ def main() -> None:
         order=["level", "video", "frame"],
     )
     tables.write(out / "metrics.parquet", figures, tables.METRICS, order=["level", "method", "metric"])
-    rule = {"videos": knobs.videos, "thresholds": thresholds, "guards_lifted": guard.lifted}
+    rule = {"dataset": key, "videos": knobs.videos, "thresholds": thresholds, "guards_lifted": guard.lifted}
     with whole_or_absent(out / "rule.json") as part:
         part.write_text(json.dumps(rule, indent=2) + "\n", encoding="utf-8")
 

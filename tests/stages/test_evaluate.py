@@ -109,7 +109,7 @@ def test_figures_come_from_the_scores(project):
 def test_says_by_which_rule_and_thresholds(project):
     rule = json.loads((project / "data/evaluate/one/rule.json").read_text())
     thresholds = json.loads((project / "data/train/model.json").read_text())["thresholds"]
-    assert rule == {"videos": "mean", "thresholds": thresholds, "guards_lifted": {}}
+    assert rule == {"dataset": "one", "videos": "mean", "thresholds": thresholds, "guards_lifted": {}}
 
 
 def test_repeats_byte_for_byte_in_a_process_of_its_own(project):
