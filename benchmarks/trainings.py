@@ -152,3 +152,9 @@ def with_interval(values: Sequence[float]) -> str:
     """Return `mean ± half width` of `interval` to three digits."""
     mean, half = interval(values)
     return f"{mean:.3f} ± {half:.3f}"
+
+
+def with_bounds(figures: Mapping[str, Any]) -> str:
+    """Return the AUROC of a level (see `train_and_evaluate`) with its interval, where it has one."""
+    bounds = "no interval" if figures["lower"] is None else f"{figures['lower']:.3f} to {figures['upper']:.3f}"
+    return f"{figures['auroc']:.3f} ({bounds})"

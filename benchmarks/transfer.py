@@ -15,7 +15,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from trainings import ROOT, change, make_shards, read_params, run, train_and_evaluate, with_interval, write_params
+from trainings import (
+    ROOT,
+    change,
+    make_shards,
+    read_params,
+    run,
+    train_and_evaluate,
+    with_bounds,
+    with_interval,
+    write_params,
+)
 
 KEY = "clips"
 SETTINGS = {
@@ -84,9 +94,7 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
     for start, runs in results.items():
         cells = [with_interval([one["validation"] for one in runs])]
         cells += [with_interval([figures(one)[name] for one in runs]) for name in FIGURES]
-        first = runs[0]["test"][KEY]["frame"]
-        bounds = "no interval" if first["lower"] is None else f"{first['lower']:.3f} to {first['upper']:.3f}"
-        cells.append(f"{first['auroc']:.3f} ({bounds})")
+        cells.append(with_bounds(runs[0]["test"][KEY]["frame"]))
         lines.append(f"| {start} | {' | '.join(cells)} |")
     lines += ["", "± half the 95 % interval over the seeds (Student's t); in brackets the bootstrap over people."]
     return "\n".join(lines)

@@ -8,9 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipeline.engines import Run
-
 LOG_SECONDS = 10.0
+Run = Callable[..., Iterator[tuple[Any, Any]]]  # as pipeline.engines.Run, which would make training depend on engines
 Show = Callable[[int, str], None]  # (jobs done, what to say besides)
 
 

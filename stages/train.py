@@ -52,17 +52,20 @@ def main() -> None:
     knobs = params.load_section(Params, "train")
     guard = Guards(params.load_section(guards.Params, "guards").allow)
     plan = phases.phases_of(knobs.model_dump(include=set(Phase.model_fields)), knobs.phases)
+    if plan[-1].loss == "triplet" and knobs.classifier == "network":
+        raise UserError("params.yaml: train.loss triplet gives embeddings; set train.classifier to knn or svm")
     learned = dealing.parts(read_samples(knobs), knobs.deal, knobs.validate_on)
     guard.stop("test_as_validation", guards.test_as_validation(knobs.validate_on))
     guard.stop("frame_split", guards.frame_split(learned))
-    guard.stop("label_polarity", guards.declared_labels(knobs.labels))
+    for phase in plan:
+        guard.stop("label_polarity", guards.declared_labels(phase.labels))
     part = {name: rows.reset_index(drop=True) for name, rows in learned.groupby("part")}
     folders = {key: SHARDS / key for key in knobs.datasets}
 
     def open_part(name: str, side: int) -> Samples:
         return Samples(part.get(name, learned.iloc[:0]), folders, side)
 
-    work = work_folder(knobs)
+    work = work_folder(knobs, plan)
     with distributed.together():
         done, epochs = fit(plan, open_part, work, guard)
         last = done[-1]
@@ -86,6 +89,8 @@ def main() -> None:
         tables.write(OUT / "samples.parquet", used, tables.LEARNED, order=["dataset", "key", "copy"])
         with whole_or_absent(OUT / "epochs.csv") as path:
             pd.DataFrame(epochs).to_csv(path, index=False, lineterminator="\n")
+        for stale in ("classifier.safetensors", "packed.safetensors"):  # of a run by hand: DVC clears its outputs
+            (OUT / stale).unlink(missing_ok=True)
         stored.save(OUT, Stored(last.network, last.transform, thresholds, classifier), facts)
         if packed.is_binary(last.network):
             packed.save(last.network, OUT / "packed.safetensors")
@@ -125,8 +130,6 @@ def finish(
     """Return the classifier on the embeddings, where one is asked for, and the validation pictures' logits of fake."""
     validation = open_part("val", last.transform.stored_side())
     if knobs.classifier == "network":
-        if last.network.spec.outputs > 2:
-            raise UserError("params.yaml: train.loss triplet gives embeddings; set train.classifier to knn or svm")
         return None, scoring.logits(last.network, last.transform, validation, knobs.batch_size)
     learned = open_part("train", last.transform.stored_side())
     train, val = (
@@ -158,7 +161,7 @@ def read_samples(knobs: Params) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def work_folder(knobs: Params) -> Path:
+def work_folder(knobs: Params, plan: list[Phase]) -> Path:
     """Return the folder that keeps the state after each epoch: its name holds all that decides the result."""
     tables_read = [sha256_of_file(SHARDS / key / "samples.parquet") for key in knobs.datasets]
     rooms = [Path(str(room.__file__)).parent for room in (models, training)]
@@ -166,10 +169,16 @@ def work_folder(knobs: Params) -> Path:
     files += [Path(str(module.__file__)) for module in (dealing, metrics, reading)]
     code = [sha256_of_file(path) for path in files]
     versions = [version(library) for library in ("torch", "torchvision", "timm")]
-    named = [knobs.pretrained, *(str(change.get("pretrained", "")) for change in knobs.phases)]
+    named = [path for phase in plan for path in read_from(phase)]
     weights = [sha256_of_file(Path(name)) if Path(name).is_file() else name for name in named]
     content = sha256_of_text(knobs.model_dump_json(), *tables_read, *code, *versions, *weights)
     return machine.cache_folder() / "train" / content
+
+
+def read_from(phase: Phase) -> list[str]:
+    """Return the files of weights that a phase reads, its teacher's among them, or the words in their place."""
+    teacher = phase.distill.teacher if phase.distill else None
+    return [phase.pretrained, *([f"{teacher}/model.safetensors"] if isinstance(teacher, str) else [])]
 
 
 def curves() -> "Live":

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SECTION = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["train"]
 TRANSFORM = Transform(28, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "bilinear")
 SMALL = {"epochs": 4, "patience": None, "batch_size": 8, "learning_rate": 0.01, "class_weights": "balanced"}
+STILL = {"augment": SECTION["augment"] | {"flip": 0.0}}  # pictures as they are
 OUTPUTS = {"bce": 1, "cross_entropy": 2, "triplet": 6}
 
 
@@ -40,6 +41,13 @@ def network(loss: str = "bce", labels: tuple[str, str] = ("real", "fake"), sigmo
     )  # fmt: skip
     head = Head(hidden=[], dropout=[], embedding=6, sigmoid=sigmoid)
     return Network(backbone, 8, Spec(model="small", outputs=OUTPUTS[loss], head=head, labels=list(labels)))
+
+
+def plain(loss: str = "bce") -> Network:
+    """Return `network` without BatchNorm and dropout: what a picture gives depends on that picture alone."""
+    found = network(loss)
+    found.backbone[1], found.backbone[7] = torch.nn.Identity(), torch.nn.Identity()
+    return found
 
 
 def splits(train: dict[str, int] | None = None, val: dict[str, int] | None = None) -> list[Samples]:

@@ -248,7 +248,8 @@ def test_a_model_card_says_what_model_json_does(trained: Path) -> None:
 def test_a_model_card_of_an_honest_training(trained: Path) -> None:
     card = model_json(trained, guards_lifted={})
     card["network"]["labels"], card["params"]["phases"] = ["real", "fake"], []
-    text = model_card(card | {"classifier": {"kind": "knn", "k": 5}})
+    text = model_card(card | {"classifier": {"kind": "knn", "k": 5, "validation_accuracy": 0.75}})
+    assert "accuracy of the classifier on validation is 0.7500" in text
     assert "None: no known fault" in text and "raw outputs" not in text and "phase" not in text
     assert "Nearest neighbours on the embeddings of the network shufflenet_v2_x0_5, trained on one" in text
 

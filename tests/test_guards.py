@@ -386,6 +386,7 @@ BUGS = [
     ("augmented_evaluation", {"augment_evaluation": True}),
     ("input_statistics", {"pretrained": "own.safetensors", "normalise": "none"}),
     ("label_polarity", {"labels": ["fake", "real"]}),
+    ("label_polarity", {"phases": [{"labels": ["fake", "real"]}]}),
 ]
 
 

@@ -25,14 +25,22 @@ def loss(kind, outputs, labels, weights=ONES, of=None, **changes):
 
 def test_weights_of_the_classes():
     labels = torch.tensor([0] * 6 + [1] * 2)
-    assert losses.class_weights(labels, "balanced").tolist() == [1, 3]
-    assert losses.class_weights(labels, None).tolist() == [1, 1]
-    assert losses.class_weights(labels, [0.7, 1.3]).tolist() == [0.7, 1.3]
+
+    def weights(asked, self_blend=0.0):
+        how = recipe(class_weights=asked)
+        blended = how.augment.model_copy(update={"self_blend": self_blend})
+        return losses.class_weights(labels, how.model_copy(update={"augment": blended})).tolist()
+
+    assert weights("balanced") == [1, 3]
+    assert weights("balanced", self_blend=0.5) == [1, 3 / 5]  # three reals of six are shown as fakes
+    assert weights("balanced", self_blend=1.0) == [1, 1]
+    assert weights(None) == [1, 1]
+    assert weights([0.7, 1.3]) == [0.7, 1.3]
 
 
 def test_rare_fakes_weigh_as_much_as_the_reals():
     labels = torch.tensor([0] * 6 + [1] * 2)
-    each = loss("bce", torch.zeros(8, 1), labels, losses.class_weights(labels, "balanced"))
+    each = loss("bce", torch.zeros(8, 1), labels, losses.class_weights(labels, recipe(class_weights="balanced")))
     assert float(each[:6].sum()) == pytest.approx(float(each[6:].sum()))
 
 

@@ -119,6 +119,12 @@ def test_a_stored_network_that_is_not_whole_is_refused(tmp_path):
         stored.load(tmp_path)
 
 
+def test_no_pictures_have_no_scores(samples):
+    network, transform = network_of()
+    none = Samples(samples.table[:0], {})
+    assert scoring.logits(network, transform, none, 4).shape == (0,)
+
+
 def test_probability_is_the_logistic_function_at_any_size():
     logit = np.array([-1000.0, -2.0, 0.0, 2.0, 1000.0])
     assert scoring.probability(logit) == pytest.approx([0, 1 / (1 + np.e**2), 0.5, 1 / (1 + np.e**-2), 1])

@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 
 
 def build(model="reactnet_a", outputs=2, hidden=()):
-    head = Head(hidden=list(hidden), dropout=[], embedding=2, sigmoid=False)
+    head = Head(hidden=list(hidden), dropout=[], embedding=8, sigmoid=False)
     torch.manual_seed(1)
     return zoo.build(Spec(model=model, outputs=outputs, head=head, labels=["real", "fake"]))[0]
 

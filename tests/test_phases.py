@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from ruamel.yaml import YAML
 
 from fabricated_shards import write_dataset
+from pipeline import tables
 from pipeline.errors import UserError
 from pipeline.guards import Guards
 from pipeline.models import stored, zoo
@@ -57,6 +59,7 @@ def test_a_phase_changes_what_it_names_and_nothing_else():
         ({"epochs": 0}, r"train.phases.1.epochs: Input should be greater than or equal to 1 \(got 0\)"),
         ({"augment": {"flip": 2.0}}, r"train.phases.1.augment.flip"),
         ({"start": "again"}, r"train.phases.1.start"),
+        ({"class_weights": [1.0, -1.0]}, r"train.phases.1.class_weights"),
     ],
 )
 def test_a_wrong_knob_is_named_with_its_phase(change, message):
@@ -107,6 +110,22 @@ def test_weights_that_do_not_fit_are_not_handed_over(tmp_path):
         run(tmp_path, plan({}, {"model": "squeezenet1_1"}))
 
 
+def test_outputs_do_not_change_their_meaning_between_phases(tmp_path):
+    with pytest.raises(UserError, match="mean real, fake cannot go on as fake, real"):
+        run(tmp_path, plan({}, {"labels": ["fake", "real"]}))
+
+
+def test_without_training_pictures_it_says_so(tmp_path):
+    with pytest.raises(UserError, match="split train of the chosen datasets has no real sample"):
+        phases.run(
+            plan(),
+            lambda name, side: Samples(pd.DataFrame(columns=tables.SAMPLES.names), {}),
+            tmp_path,
+            Guards([]),
+            lambda *_: None,
+        )
+
+
 def test_teachers_are_earlier_phases_or_stored_networks_with_the_same_input(tmp_path):
     distill = {"temperature": 2.0, "weight": 0.5}
     done = run(tmp_path, plan({}, {"start": "afresh", "distill": distill | {"teacher": 0}}))
@@ -120,4 +139,7 @@ def test_teachers_are_earlier_phases_or_stored_networks_with_the_same_input(tmp_
         run(tmp_path / "late", plan({}, {"distill": distill | {"teacher": 1}}))
     with pytest.raises(UserError, match=r"expects other inputs"):
         run(tmp_path / "unlike", plan({}, {"input_size": 64, "distill": distill | {"teacher": 0}}))
+    with pytest.raises(UserError, match=r"gives embeddings"):
+        again = {"loss": "bce", "start": "afresh", "distill": distill | {"teacher": 0}}
+        run(tmp_path / "embedding", plan({"loss": "triplet"}, again))
     assert not same(from_file[0].network, run(tmp_path / "alone", plan())[0].trained.weights)

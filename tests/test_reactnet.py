@@ -12,7 +12,7 @@ from pipeline.models.reactnet import BinaryConv2d, Block, RPReLU, RSign, reactne
 from pipeline.training import phases
 
 torch.set_num_threads(1)
-NO_HIDDEN = Head(hidden=[], dropout=[], embedding=2, sigmoid=False)
+NO_HIDDEN = Head(hidden=[], dropout=[], embedding=8, sigmoid=False)
 STEPS = [(False, False), (False, True), (True, True)]
 values = st.floats(-3, 3, allow_subnormal=False)
 

@@ -14,7 +14,7 @@ from pipeline.guards import Guards
 from pipeline.models import scoring
 from pipeline.training import epoch as one_epoch
 from pipeline.training import loop, optimization
-from small_training import TRANSFORM, fit, network, recipe, splits
+from small_training import STILL, TRANSFORM, fit, network, plain, recipe, splits
 
 torch.set_num_threads(1)  # these layers are so small that threads only wait for each other
 
@@ -213,16 +213,6 @@ def test_keeps_the_epoch_that_is_asked_for(tmp_path, monkeypatch, changes, kept)
 
 
 # --- how it steps ----------------------------------------------------------------------------------------------------
-
-
-def plain(loss="bce"):
-    """A network without BatchNorm and dropout: what a picture gives does not depend on the others in its batch."""
-    found = network(loss)
-    found.backbone[1], found.backbone[7] = torch.nn.Identity(), torch.nn.Identity()
-    return found
-
-
-STILL = {"augment": recipe().augment.model_dump() | {"flip": 0.0}}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pipeline.models.transforms import Transform
 from pipeline.reading import Samples
 from pipeline.training import distributed, loop
 from pipeline.training.recipe import Recipe
-from small_training import network, recipe
+from small_training import STILL, network, plain, recipe
 
 WHOLE_PICTURE = Transform(32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "bilinear", crop=1.0)
 
@@ -22,17 +22,9 @@ class Killed(Exception):
     """The training is cut off."""
 
 
-def plain() -> Network:
-    """Return a network without BatchNorm and dropout: what a picture gives depends on that picture alone."""
-    found = network()
-    found.backbone[1], found.backbone[7] = torch.nn.Identity(), torch.nn.Identity()
-    return found
-
-
 def trainings() -> dict[str, tuple[Recipe, Network]]:
     """Return what is trained: `plain` may not depend on the number of processes, `normalised` does."""
-    still = recipe().augment.model_dump() | {"flip": 0.0}
-    exact = {"epochs": 3, "optimizer": "sgd", "learning_rate": 0.2, "keep": "last", "augment": still}
+    exact = {"epochs": 3, "optimizer": "sgd", "learning_rate": 0.2, "keep": "last", **STILL}
     return {
         "plain": (recipe(batch_size=12, accumulate=2, **exact), plain()),
         "normalised": (recipe(batch_size=12, epochs=2, ema=0.9), network()),

@@ -116,7 +116,14 @@ def _training(card: dict[str, Any]) -> str:
 def _figures(card: dict[str, Any]) -> str:
     figures = card["best_epoch_figures"]
     rows = [[part, name, f"{value:.4f}"] for part, names in figures.items() for name, value in names.items()]
-    return paragraphs(["Of single pictures, in the epoch that was kept:", table(["of", "figure", "value"], rows)])
+    said = "Of single pictures, in the epoch that was kept:"
+    if card["classifier"] is not None:
+        accuracy = card["classifier"]["validation_accuracy"]
+        said = (
+            f"The accuracy of the classifier on validation is {accuracy:.4f}; it was chosen by that. The network under "
+            "it, of single pictures, in the epoch that was kept:"
+        )
+    return paragraphs([said, table(["of", "figure", "value"], rows)])
 
 
 def _lifted(faults: dict[Name, str]) -> str:

@@ -16,7 +16,7 @@ class Head(Section):
 
     hidden: list[Annotated[int, Field(ge=2, le=4096)]]
     dropout: list[Annotated[float, Field(ge=0, lt=1)]]
-    embedding: Annotated[int, Field(ge=2, le=4096)]
+    embedding: Annotated[int, Field(ge=3, le=4096)]  # of two, Spec.outputs would be those of two labels
     sigmoid: bool
 
     @model_validator(mode="after")
@@ -67,7 +67,7 @@ class Network(torch.nn.Module):
         if self.spec.outputs == 2:
             logit = outputs[:, 1] - outputs[:, 0]
         else:
-            logit = torch.logit(outputs[:, 0]) if self.spec.head.sigmoid else outputs[:, 0]
+            logit = torch.logit(outputs[:, 0], eps=1e-7) if self.spec.head.sigmoid else outputs[:, 0]  # finite
         return logit if self.spec.fake_output == 1 else -logit
 
     def target(self, labels: torch.Tensor) -> torch.Tensor:

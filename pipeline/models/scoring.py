@@ -26,8 +26,10 @@ def outputs(
     """Return the network's raw outputs (or embeddings) for every picture of `samples`, (n, outputs), in its order.
 
     `network` is put into evaluation mode; the work is done where its weights are, and shared out when several
-    processes train together: each of them gets all rows.
+    processes train together: each of them gets all rows. No pictures give no rows.
     """
+    if not len(samples):
+        return np.empty((0, network.spec.outputs))
     where = next(network.parameters()).device
     network.eval()
     found: list[torch.Tensor] = []
@@ -35,11 +37,11 @@ def outputs(
     generator = torch.Generator().manual_seed(0)  # for transform.augment, which chance has to come from somewhere
     with torch.inference_mode():
         for pictures, rows in loader(samples, batch_size):
+            if transform.augment is None:  # bytes are moved sooner than floats; to change pictures takes the CPU
+                pictures = pictures.to(where, non_blocking=True)
             inputs = transforms.for_evaluation(pictures, transform, generator).to(where, non_blocking=True)
             found.append((network.embed(inputs) if embed else network(inputs)).double().cpu())
             order.append(rows)
-    if not found:
-        return np.empty((0, network.spec.outputs))
     of_all, rows = _of_all_processes(torch.cat(found), torch.cat(order))
     return of_all[rows.argsort()].numpy()
 

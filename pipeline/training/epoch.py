@@ -72,6 +72,7 @@ def train_epoch(
     """Show every picture of `training`, which `batches` reads, once; return loss and accuracy, means over pictures."""
     where = next(learner.network.parameters()).device
     counts, steps = _pictures_of_each_step(len(training), recipe), len(batches)
+    shown = counts.cumsum()
     freezing.train_mode(learner.network, recipe.frozen_batchnorm)
     sums = torch.zeros(2, dtype=torch.float64, device=where)  # loss and right answers; read once, at the end
     start, waited = time.perf_counter(), 0.0
@@ -105,7 +106,7 @@ def train_epoch(
                 if learner.average is not None:
                     learner.average.update_parameters(learner.network)
             sums += torch.stack([each.detach().double().sum(), right.double().sum()])
-            show(int(counts[: step + 1].sum()), f"data wait {waited / (time.perf_counter() - start):.0%}")
+            show(int(shown[step]), f"data wait {waited / (time.perf_counter() - start):.0%}")
     loss, accuracy = (distributed.add_up(sums) / len(training)).tolist()
     return {"train/loss": loss} | ({} if recipe.loss == "triplet" else {"train/accuracy": accuracy})
 

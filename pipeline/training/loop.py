@@ -122,7 +122,7 @@ def prepare(network: Network, training: Samples, recipe: Recipe, guard: Guards, 
         optimization.make_scaler(recipe, where),
         optimization.make_average(network, recipe),
         None if teacher is None else teacher.to(where).eval(),
-        losses.class_weights(labels, recipe.class_weights).to(where),
+        losses.class_weights(labels, recipe).to(where),
     )
 
 
@@ -173,7 +173,7 @@ def _look_for_second_sigmoid(
     pictures, _ = training[list(range(min(len(training), 8)))]
     inputs = transforms.for_evaluation(pictures, transform, torch.Generator().manual_seed(0))
     inputs = inputs.to(next(network.parameters()).device)
-    guard.stop("double_sigmoid", guards.double_sigmoid(network.eval(), recipe.loss, inputs))
+    guard.stop("double_sigmoid", guards.double_sigmoid(network, recipe.loss, inputs))
 
 
 def _read(checkpoint: Path) -> State | None:

@@ -11,17 +11,20 @@ from pipeline.models.network import Network
 from pipeline.training.recipe import Recipe
 
 
-def class_weights(labels: torch.Tensor, asked: str | list[float] | None) -> torch.Tensor:
+def class_weights(labels: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     """Return the weights of a real and a fake picture, float64 (2,), for the training pictures' `labels` (n,).
 
-    `asked` is `train.class_weights`: with `balanced` fakes weigh reals / fakes, so that both classes count the same.
+    With `class_weights: balanced` fakes weigh reals / fakes, so that both classes count the same; a share
+    `augment.self_blend` of the reals is shown as fakes.
     """
-    if asked is None:
+    if recipe.class_weights is None:
         return torch.ones(2, dtype=torch.float64)
-    if isinstance(asked, list):
-        return torch.tensor(asked, dtype=torch.float64)
+    if isinstance(recipe.class_weights, list):
+        return torch.tensor(recipe.class_weights, dtype=torch.float64)
     fakes = int(labels.sum())
-    return torch.tensor([1.0, (len(labels) - fakes) / fakes], dtype=torch.float64)
+    blended = (len(labels) - fakes) * recipe.augment.self_blend
+    reals = len(labels) - fakes - blended
+    return torch.tensor([1.0, reals / (fakes + blended)] if reals else [1.0, 1.0], dtype=torch.float64)
 
 
 def against_labels(

@@ -126,7 +126,7 @@ def hand_over(source: Network, to: Network) -> None:
     """Copy every weight of `source` to `to`, whose networks may compute differently but hold the same tensors.
 
     Raises UserError when a single tensor of either has no counterpart: a phase that silently starts from random
-    numbers would look like one that learns slowly.
+    numbers would look like one that learns slowly. Nor may the outputs change their meaning on the way.
     """
     given, own = source.state_dict(), to.state_dict()
     unlike = sorted(
@@ -139,12 +139,19 @@ def hand_over(source: Network, to: Network) -> None:
             f"train.phases: {to.spec.model} cannot go on from the weights of {source.spec.model}: "
             f"{unlike[0]} differs; use networks of one family, or `start: afresh`"
         )
+    if source.spec.labels != to.spec.labels:
+        raise UserError(
+            f"train.phases: outputs that mean {', '.join(source.spec.labels)} cannot go on as "
+            f"{', '.join(to.spec.labels)}; set train.labels once for all phases, or `start: afresh`"
+        )
     to.load_state_dict(given)
 
 
 def _look_at_input(guard: Guards, phase: Phase, transform: Transform, facts: zoo.Facts, samples: Samples) -> None:
-    some = range(0, len(samples), max(1, len(samples) // LOOKED_AT))
-    pictures, _ = samples[list(some)]
+    some = list(range(0, len(samples), max(1, len(samples) // LOOKED_AT)))
+    if not some:  # loop.train says so
+        return
+    pictures, _ = samples[some]
     guard.stop("augmented_evaluation", guards.augmented_evaluation(transform, pictures))
     guard.stop("input_statistics", guards.input_statistics(transform, facts, pictures, phase.pretrained))
 
@@ -161,6 +168,8 @@ def _teacher(phase: Phase, done: list[Done], transform: Transform) -> Network | 
         network, its = done[teacher].network, done[teacher].transform
     else:
         raise UserError(f"train.phases: distill.teacher {teacher} is no earlier phase; there are {len(done)} before it")
+    if network.spec.outputs > 2:
+        raise UserError(f"train: the teacher {network.spec.model} gives embeddings, which are no score to learn from")
     if its != transform:
         raise UserError(
             f"train: the teacher {network.spec.model} expects other inputs ({its}) than {phase.model} ({transform}); "

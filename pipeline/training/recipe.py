@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from pipeline.models.augmentation import Augmentation
 from pipeline.params import Section
 
+Weight = Annotated[float, Field(gt=0)]
 Monitor = Literal["loss", "auroc", "accuracy", "train_loss"]
 
 
@@ -24,7 +25,7 @@ class Recipe(Section):
     trainable: Literal["all", "head", "layer_norm"] | Annotated[int, Field(ge=1, le=100)]
     frozen_batchnorm: Literal["still", "moving"]
     loss: Literal["bce", "cross_entropy", "triplet"]
-    class_weights: Literal["balanced"] | Annotated[list[float], Field(min_length=2, max_length=2)] | None
+    class_weights: Literal["balanced"] | Annotated[list[Weight], Field(min_length=2, max_length=2)] | None
     triplet_margin: Annotated[float, Field(gt=0, le=10)]
     distill: Distillation | None
     epochs: Annotated[int, Field(ge=1, le=500)]

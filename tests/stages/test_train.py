@@ -121,6 +121,7 @@ def test_a_killed_stage_goes_on_and_gives_the_same_bytes(done, tmp_path):
             "train.datasets names 'three', which is not under `datasets`; known: one, two",
         ),
         ({"datasets": ["one", "one"]}, "train.datasets names a dataset twice"),
+        ({"loss": "triplet"}, "set train.classifier to knn or svm"),
         ({"learning_rate": -1.0, "batch_size": 1}, "train.batch_size"),
     ],
 )
