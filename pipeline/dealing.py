@@ -33,7 +33,7 @@ def parts(samples: pd.DataFrame, deal: Deal | None, validate_on: Literal["val", 
     (`copy` = 0, 1, ...), are shuffled by their keys and the seed and dealt out: `val` and `test` are shares.
 
     Rows come by dataset, key and copy, whatever the order of `samples`. Raises UserError where both `deal` and
-    `validate_on: test` are asked for.
+    `validate_on: test` are asked for, or where a share is too small for a picture.
     """
     if deal is None:
         chosen = samples[samples["split"].isin(["train", validate_on])]
@@ -46,7 +46,10 @@ def parts(samples: pd.DataFrame, deal: Deal | None, validate_on: Literal["val", 
     pool = pd.concat([pool.assign(copy=copy) for copy in range(deal.copies)], ignore_index=True)
     chance = [sha256_of_text("deal", deal.seed, *place) for place in zip(pool["key"], pool["copy"], strict=True)]
     shuffled = pool.iloc[pd.Series(chance).argsort()]
-    counts = _counts(len(pool), {"train": 1 - deal.val - deal.test, "val": deal.val, "test": deal.test})
+    shares = {"train": 1 - deal.val - deal.test, "val": deal.val, "test": deal.test}
+    counts = _counts(len(pool), shares)
+    if empty := [name for name, count in counts.items() if shares[name] and not count]:
+        raise UserError(f"params.yaml: train.deal leaves no picture of {len(pool)} for {empty[0]}; set a larger share")
     return _ordered(shuffled.assign(part=[name for name, count in counts.items() for _ in range(count)]))
 
 

@@ -124,8 +124,13 @@ def _validate(section: type[SectionT], values: object, where: str) -> SectionT:
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join([where, *map(str, problem['loc'])])}: {problem['msg']} (got {problem['input']!r})"
-            for problem in error.errors()
-        )
-        raise UserError(f"{PARAMS_FILE}: {problems}") from None
+        raise UserError(f"{PARAMS_FILE}: {in_words(error, where)}") from None
+
+
+def in_words(error: ValidationError, where: str) -> str:
+    """Return what is wrong with the values at `where`: of each parameter its name, what is right, and its value."""
+    problems = []
+    for problem in error.errors():
+        got = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"  # no whole section
+        problems.append(f"{'.'.join([where, *map(str, problem['loc'])])}: {problem['msg']}{got}")
+    return "; ".join(problems)

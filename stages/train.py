@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 SHARDS = Path("data/shard")
 OUT = Path("data/train")
 CURVES = Path("reports/train")
-DRAWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/auroc")  # epochs.csv has all figures
+DRAWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/auroc")
+COLUMNS = ("phase", "epoch", *DRAWN, "val/precision", "val/recall", "val/f1")  # of epochs.csv
 
 
 class Params(Phase):
@@ -65,6 +66,8 @@ def main() -> None:
     def open_part(name: str, side: int) -> Samples:
         return Samples(part.get(name, learned.iloc[:0]), folders, side)
 
+    if len(plan) > 1:
+        phases.require_sound(plan)
     work = work_folder(knobs, plan)
     with distributed.together():
         done, epochs = fit(plan, open_part, work, guard)
@@ -81,6 +84,7 @@ def main() -> None:
             "threshold_rule": metrics.THRESHOLD_RULE if knobs.threshold == "best" else "given",
             "best_epoch": last.trained.best_epoch,
             "best_epoch_figures": nested(rounded(last.trained.history[last.trained.best_epoch])),
+            "weights_read": {name: sha256_of_file(Path(name)) for name in weights_read(plan)},
             "guards_lifted": guard.lifted,
             "samples": counts(learned),
             "params": knobs.model_dump(exclude={"start"}),
@@ -88,7 +92,8 @@ def main() -> None:
         used = learned[tables.LEARNED.names]
         tables.write(OUT / "samples.parquet", used, tables.LEARNED, order=["dataset", "key", "copy"])
         with whole_or_absent(OUT / "epochs.csv") as path:
-            pd.DataFrame(epochs).to_csv(path, index=False, lineterminator="\n")
+            known = [name for name in COLUMNS if any(name in row for row in epochs)]
+            pd.DataFrame(epochs, columns=known).to_csv(path, index=False, lineterminator="\n")
         for stale in ("classifier.safetensors", "packed.safetensors"):  # of a run by hand: DVC clears its outputs
             (OUT / stale).unlink(missing_ok=True)
         stored.save(OUT, Stored(last.network, last.transform, thresholds, classifier), facts)
@@ -105,12 +110,16 @@ def fit(
     """Train every phase, writing the curves as it goes; return what each gave, and all epochs' figures as rows."""
     epochs: list[dict[str, Any]] = []
     total = sum(phase.epochs for phase in plan)
-    with curves() if distributed.is_main() else nullcontext() as live:
+    live: Live | None = None
+    with ExitStack() as opened:
 
         def on_epoch(phase: int, epoch: int, figures: Epoch) -> None:
+            nonlocal live
             epochs.append({"phase": phase, "epoch": epoch} | rounded(figures))
-            if live is None:  # another process tells
+            if not distributed.is_main():
                 return
+            # Not before: opening clears the curves of the training before, and much may still be refused.
+            live = live or opened.enter_context(curves())
             print(f"epoch {len(epochs)}/{total}: {rounded(figures)}", file=sys.stderr, flush=True)
             for name in [name for name in DRAWN if name in figures]:
                 live.log_metric(name, rounded(figures)[name])
@@ -169,16 +178,18 @@ def work_folder(knobs: Params, plan: list[Phase]) -> Path:
     files += [Path(str(module.__file__)) for module in (dealing, metrics, reading)]
     code = [sha256_of_file(path) for path in files]
     versions = [version(library) for library in ("torch", "torchvision", "timm")]
-    named = [path for phase in plan for path in read_from(phase)]
-    weights = [sha256_of_file(Path(name)) if Path(name).is_file() else name for name in named]
-    content = sha256_of_text(knobs.model_dump_json(), *tables_read, *code, *versions, *weights)
+    named = [phase.pretrained for phase in plan]
+    read = [sha256_of_file(Path(name)) for name in weights_read(plan)]
+    content = sha256_of_text(knobs.model_dump_json(), *tables_read, *code, *versions, *named, *read)
     return machine.cache_folder() / "train" / content
 
 
-def read_from(phase: Phase) -> list[str]:
-    """Return the files of weights that a phase reads, its teacher's among them, or the words in their place."""
-    teacher = phase.distill.teacher if phase.distill else None
-    return [phase.pretrained, *([f"{teacher}/model.safetensors"] if isinstance(teacher, str) else [])]
+def weights_read(plan: list[Phase]) -> list[str]:
+    """Return the files of weights that the phases start from or learn from."""
+    teachers = [phase.distill.teacher for phase in plan if phase.distill]
+    named = [phase.pretrained for phase in plan]
+    named += [f"{teacher}/model.safetensors" for teacher in teachers if isinstance(teacher, str)]
+    return sorted({name for name in named if Path(name).is_file()})
 
 
 def curves() -> "Live":

@@ -19,7 +19,7 @@ def samples_of(counts):
     return pd.DataFrame(rows, columns=["key", "dataset", "split"])
 
 
-tables = st.tuples(*[st.integers(0, 25)] * 3).map(samples_of)
+tables = st.tuples(*[st.integers(10, 35)] * 3).map(samples_of)  # a share of 0.05 of two splits is a picture at least
 deals = st.builds(
     Deal,
     val=st.sampled_from([0.05, 0.15, 0.2, 1 / 3, 0.5]),
@@ -98,3 +98,10 @@ def test_what_contradicts_itself_is_refused():
         parts(samples_of((4, 4, 4)), Deal(val=0.2, test=0.0, copies=1, seed=0), "test")
     with pytest.raises(ValueError, match="leave something to learn from"):
         Deal(val=0.5, test=0.5, copies=1, seed=0)
+
+
+@pytest.mark.parametrize(("shares", "named"), [((0.0001, 0.1), "val"), ((0.2, 0.0001), "test")])
+def test_a_share_without_a_picture_is_refused(shares, named):
+    deal = Deal(val=shares[0], test=shares[1], copies=1, seed=0)
+    with pytest.raises(UserError, match=rf"train.deal leaves no picture of 20 for {named}"):
+        parts(samples_of((10, 5, 5)), deal, "val")

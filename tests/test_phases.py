@@ -59,6 +59,9 @@ def test_a_phase_changes_what_it_names_and_nothing_else():
         ({"epochs": 0}, r"train.phases.1.epochs: Input should be greater than or equal to 1 \(got 0\)"),
         ({"augment": {"flip": 2.0}}, r"train.phases.1.augment.flip"),
         ({"start": "again"}, r"train.phases.1.start"),
+        ({"labels": ["real", "real"]}, r"train.phases.1.labels: .*name both, real and fake"),
+        ({"pretrained": "default"}, r"train.phases.1.pretrained: this phase starts from the weights of the one before"),
+        ({"loss": "triplet", "monitor": "auroc"}, r"train.phases.1: .*[a-z]$"),
         ({"class_weights": [1.0, -1.0]}, r"train.phases.1.class_weights"),
     ],
 )
@@ -126,6 +129,33 @@ def test_without_training_pictures_it_says_so(tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (({}, {"model": "squeezenet1_1"}), r"squeezenet1_1 cannot go on"),
+        (({}, {"trainable": 99}), r"train.trainable 99"),
+        (({}, {"model": "resnt18", "start": "afresh"}), r"did you mean resnet18"),
+        (({"distill": {"teacher": "nowhere", "temperature": 1.0, "weight": 0.5}},), r"nowhere holds no stored network"),
+    ],
+)
+def test_what_would_fail_in_a_later_phase_is_refused_before_the_first(changes, message):
+    with pytest.raises(UserError, match=message):
+        phases.require_sound(plan(*changes))
+    phases.require_sound(plan({}, {"epochs": 2}, {"start": "afresh", "model": "squeezenet1_1"}))
+
+
+def test_inputs_are_held_against_weights_that_an_earlier_phase_started_from(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        phases.guards, "input_statistics", lambda transform, facts, pictures, pretrained: seen.append(pretrained)
+    )
+    torch.manual_seed(1)
+    torch.save(zoo.build(plan()[0].spec)[0].backbone.state_dict(), tmp_path / "weights.pth")
+    given = str(tmp_path / "weights.pth")
+    run(tmp_path, plan({}, {"epochs": 1}, {"start": "afresh", "pretrained": "none"}, pretrained=given))
+    assert seen == [given, given, "none"]
+
+
 def test_teachers_are_earlier_phases_or_stored_networks_with_the_same_input(tmp_path):
     distill = {"temperature": 2.0, "weight": 0.5}
     done = run(tmp_path, plan({}, {"start": "afresh", "distill": distill | {"teacher": 0}}))
@@ -137,7 +167,7 @@ def test_teachers_are_earlier_phases_or_stored_networks_with_the_same_input(tmp_
     assert same(from_file[0].network, done[1].trained.weights)
     with pytest.raises(UserError, match=r"distill.teacher 1 is no earlier phase; there are 1 before it"):
         run(tmp_path / "late", plan({}, {"distill": distill | {"teacher": 1}}))
-    with pytest.raises(UserError, match=r"expects other inputs"):
+    with pytest.raises(UserError, match=r"expects other inputs than shufflenet_v2_x0_5: input_size differ"):
         run(tmp_path / "unlike", plan({}, {"input_size": 64, "distill": distill | {"teacher": 0}}))
     with pytest.raises(UserError, match=r"gives embeddings"):
         again = {"loss": "bce", "start": "afresh", "distill": distill | {"teacher": 0}}

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
@@ -152,13 +153,23 @@ def _timm(name: str) -> Entry | None:
     if not timm.is_model(name):
         return None
     try:
-        cfg = timm.get_pretrained_cfg(name)
+        cfg = timm.get_pretrained_cfg(name) or timm.get_pretrained_cfg(_todays_name(name))
     except RuntimeError as error:  # a tag that does not exist
         raise UserError(f"train.model {name}: {error}") from None
     facts = _facts(224, _IMAGENET_MEAN, _IMAGENET_STD, "bilinear")
     if cfg:
         facts = _facts(cfg.input_size[1], cfg.mean, cfg.std, cfg.interpolation)
     return Entry(partial(_make_timm, name), facts, partial(_fetch_timm, name, cfg), partial(_timm_names, name))
+
+
+def _todays_name(name: str) -> str:
+    """Return the name with its tag that timm gives today to a network that it also knows by an older `name`."""
+    import timm
+
+    with torch.device("meta"), warnings.catch_warnings():  # timm warns of the old name; it is built with it once more
+        warnings.simplefilter("ignore")
+        known: Any = timm.create_model(name, pretrained=False, num_classes=0).pretrained_cfg
+    return ".".join(part for part in (known.get("architecture") or name, known.get("tag")) if part)
 
 
 def _make_timm(name: str) -> tuple[torch.nn.Module, int]:

@@ -190,5 +190,5 @@ def _require_both_classes(table: pd.DataFrame, split: str) -> None:
             datasets = ", ".join(sorted(set(table["dataset"]))) or "the chosen datasets"
             raise UserError(
                 f"the split {split} of {datasets} has no {name} sample, so nothing can be learned or validated; "
-                "add a dataset to train.datasets or change split.validation"
+                "add a dataset to train.datasets, or change split.validation or train.deal"
             )

@@ -4,20 +4,20 @@
 the one before it kept, tensor by tensor, or `afresh`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from pipeline import guards
 from pipeline.errors import UserError
 from pipeline.guards import Guards
-from pipeline.models import stored, zoo
+from pipeline.models import freezing, stored, zoo
 from pipeline.models.network import Head, Label, Network, Spec
 from pipeline.models.transforms import Transform
-from pipeline.params import overlay
+from pipeline.params import in_words, overlay
 from pipeline.reading import Samples
 from pipeline.training import loop
 from pipeline.training.loop import Trained
@@ -40,6 +40,13 @@ class Phase(Recipe):
     augment_evaluation: bool
     start: Literal["previous", "afresh"] = "previous"
 
+    @field_validator("labels")
+    @classmethod
+    def _both_labels(cls, labels: list[Label]) -> list[Label]:
+        if len(set(labels)) < 2:
+            raise ValueError("name both, real and fake")
+        return labels
+
     @property
     def spec(self) -> Spec:
         """The network to build: the loss decides how many outputs it has."""
@@ -59,6 +66,14 @@ class Phase(Recipe):
         )
 
 
+class Built(NamedTuple):
+    """A phase's network, its transform, and the input that the network was made for."""
+
+    network: Network
+    transform: Transform
+    facts: zoo.Facts
+
+
 class Done(NamedTuple):
     """What a phase gave: the network with the weights that it kept, its transform, and the training's record."""
 
@@ -75,12 +90,28 @@ def phases_of(section: dict[str, Any], changes: list[dict[str, Any]]) -> list[Ph
     found = []
     for number, change in enumerate(changes or [{}]):
         try:
-            found.append(Phase.model_validate(overlay(section, change)))
+            phase = Phase.model_validate(overlay(section, change))
         except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join([f"train.phases.{number}", *map(str, problem["loc"])])
-            raise UserError(f"params.yaml: {where}: {problem['msg']} (got {problem['input']!r})") from None
+            raise UserError(f"params.yaml: {in_words(error, f'train.phases.{number}')}") from None
+        if number and phase.start == "previous" and "pretrained" in change:
+            raise UserError(
+                f"params.yaml: train.phases.{number}.pretrained: this phase starts from the weights of the one before; "
+                "leave pretrained out, or set `start: afresh`"
+            )
+        found.append(phase)
     return found
+
+
+def require_sound(phases: list[Phase]) -> None:
+    """Build every network once, hand weights over and look up teachers; UserError for what would fail hours later."""
+    earlier: list[Built] = []
+    for number, phase in enumerate(phases):
+        built = _build(phase)
+        freezing.freeze(built.network, phase.trainable)
+        if number and phase.start == "previous":
+            hand_over(earlier[-1].network, built.network)
+        _teacher(phase, earlier, built.transform)
+        earlier.append(built)
 
 
 def run(
@@ -95,17 +126,16 @@ def run(
     `on_epoch(phase, epoch, figures)` is called for every epoch, those before a kill included.
     """
     done: list[Done] = []
+    pretrained = "none"  # what the weights came from, however many phases ago
     for number, phase in enumerate(phases):
-        torch.manual_seed(phase.seed)  # the head's weights, and all of them without pretrained
-        network, facts = zoo.build(phase.spec)
-        transform = phase.transform(facts)
-        zoo.check_input(network, phase.model, transform.input_size)
+        network, transform, facts = _build(phase)
         if done and phase.start == "previous":
             hand_over(done[-1].network, network)
         else:
-            guard.stop("unmatched_weights", guards.unmatched_weights(zoo.load_pretrained(network, phase.pretrained)))
+            pretrained = phase.pretrained
+            guard.stop("unmatched_weights", guards.unmatched_weights(zoo.load_pretrained(network, pretrained)))
         training, validation = (open_part(part, transform.stored_side()) for part in ("train", "val"))
-        _look_at_input(guard, phase, transform, facts, training)
+        _look_at_input(guard, transform, facts, training, pretrained)
         trained = loop.train(
             network,
             transform,
@@ -120,6 +150,14 @@ def run(
         network.load_state_dict(trained.weights)
         done.append(Done(network, transform, trained))
     return done
+
+
+def _build(phase: Phase) -> Built:
+    torch.manual_seed(phase.seed)  # the head's weights, and all of them without pretrained
+    network, facts = zoo.build(phase.spec)
+    transform = phase.transform(facts)
+    zoo.check_input(network, phase.model, transform.input_size)
+    return Built(network, transform, facts)
 
 
 def hand_over(source: Network, to: Network) -> None:
@@ -147,32 +185,38 @@ def hand_over(source: Network, to: Network) -> None:
     to.load_state_dict(given)
 
 
-def _look_at_input(guard: Guards, phase: Phase, transform: Transform, facts: zoo.Facts, samples: Samples) -> None:
+def _look_at_input(guard: Guards, transform: Transform, facts: zoo.Facts, samples: Samples, pretrained: str) -> None:
     some = list(range(0, len(samples), max(1, len(samples) // LOOKED_AT)))
     if not some:  # loop.train says so
         return
     pictures, _ = samples[some]
     guard.stop("augmented_evaluation", guards.augmented_evaluation(transform, pictures))
-    guard.stop("input_statistics", guards.input_statistics(transform, facts, pictures, phase.pretrained))
+    guard.stop("input_statistics", guards.input_statistics(transform, facts, pictures, pretrained))
 
 
-def _teacher(phase: Phase, done: list[Done], transform: Transform) -> Network | None:
+def _teacher(phase: Phase, earlier: Sequence[Built | Done], transform: Transform) -> Network | None:
     """Return the network that the phase learns from besides the labels."""
     if phase.distill is None:
         return None
     teacher = phase.distill.teacher
     if isinstance(teacher, str):
+        if not (Path(teacher) / "model.json").is_file():
+            raise UserError(f"train.distill.teacher: {teacher} holds no stored network; give a copy of a data/train")
         known = stored.load(Path(teacher))
+        if known.classifier is not None:
+            raise UserError(f"train.distill.teacher: {teacher} scores by a {known.classifier.kind}, not by its network")
         network, its = known.network, known.transform
-    elif 0 <= teacher < len(done):
-        network, its = done[teacher].network, done[teacher].transform
+    elif 0 <= teacher < len(earlier):
+        network, its = earlier[teacher].network, earlier[teacher].transform
     else:
-        raise UserError(f"train.phases: distill.teacher {teacher} is no earlier phase; there are {len(done)} before it")
+        raise UserError(
+            f"train.phases: distill.teacher {teacher} is no earlier phase; there are {len(earlier)} before it"
+        )
     if network.spec.outputs > 2:
         raise UserError(f"train: the teacher {network.spec.model} gives embeddings, which are no score to learn from")
-    if its != transform:
+    if unlike := [name for name, value in vars(its).items() if value != vars(transform)[name]]:
         raise UserError(
-            f"train: the teacher {network.spec.model} expects other inputs ({its}) than {phase.model} ({transform}); "
-            "set input_size, crop and normalise alike"
+            f"train: the teacher {network.spec.model} expects other inputs than {phase.model}: {', '.join(unlike)} "
+            "differ; set input_size, crop, normalise and augment_evaluation alike"
         )
     return network
