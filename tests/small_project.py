@@ -53,9 +53,9 @@ def inside(project: Path, **environment: str) -> Iterator[None]:
         os.chdir(before)
 
 
-def run_stage(project: Path, stage: str, key: str = KEY, **environment: str) -> None:
-    """Run a stage as `python -m stages.<stage> KEY` would, in this process; a UserError comes out as it is."""
-    with inside(project, **environment), mock.patch.object(sys, "argv", [stage, key]):
+def run_stage(project: Path, stage: str, key: str | None = KEY, **environment: str) -> None:
+    """Run a stage as `python -m stages.<stage> [KEY]` would, in this process; a UserError comes out as it is."""
+    with inside(project, **environment), mock.patch.object(sys, "argv", [stage, key] if key else [stage]):
         importlib.import_module(f"stages.{stage}").main()
 
 
@@ -83,7 +83,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def refusal(project: Path, stage: str, key: str = KEY) -> str:
+def refusal(project: Path, stage: str, key: str | None = KEY) -> str:
     """Run a stage that must end with exit code 1 and one line that starts with `error: `; return that line."""
     said = io.StringIO()
     with redirect_stderr(said), pytest.raises(SystemExit) as ended:

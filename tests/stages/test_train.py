@@ -11,6 +11,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from fabricated_shards import write_dataset
+from pipeline.files import sha256_of_file
+from small_project import contents, refusal, run_stage
 
 ROOT = Path(__file__).resolve().parents[2]
 VIDEOS = {"train": {"real": 6, "swap": 6}, "val": {"real": 4, "swap": 4}, "test": {"real": 2, "swap": 2}}
@@ -126,15 +128,40 @@ def test_a_killed_stage_goes_on_and_gives_the_same_bytes(done, tmp_path):
     ],
 )
 def test_bad_parameters_end_with_one_line(tmp_path, changes, message):
-    code, errors = train(make_project(tmp_path, **changes))
-    assert code == 1
-    assert len(errors.splitlines()) == 1
-    assert message in errors
+    assert message in refusal(make_project(tmp_path, **changes), "train", key=None)
 
 
 def test_data_that_is_not_there_is_named(tmp_path):
     project = make_project(tmp_path)
     shutil.rmtree(project / "data/shard/two")
-    code, errors = train(project)
-    assert code == 1
-    assert errors == "error: data/shard/two: not there; run `dvc repro` (or `dvc pull`) first\n"
+    expected = "error: data/shard/two: not there; run `dvc repro` (or `dvc pull`) first"
+    assert refusal(project, "train", key=None) == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "resnt18"},
+        {"phases": [{"epochs": 1}, {"trainable": 99}]},
+        {"phases": [{"epochs": 1}, {"loss": "cross_entropy"}]},
+    ],
+)
+def test_a_refusal_leaves_what_was_trained_before(done, tmp_path, changes):
+    project = shutil.copytree(done, tmp_path / "project")
+    write_params(project, **changes)
+    before = contents(project / "data/train") | contents(project / "reports")
+    refusal(project, "train", key=None)
+    assert contents(project / "data/train") | contents(project / "reports") == before
+
+
+def test_phases_and_weights_are_told_in_the_card(done, tmp_path):
+    project = shutil.copytree(done, tmp_path / "project")
+    shutil.copytree(done / "data/train", project / "before")
+    weights = "before/model.safetensors"
+    write_params(project, pretrained=weights, epochs=1, phases=[{"start": "previous"}, {"learning_rate": 0.001}])
+    run_stage(project, "train", key=None)
+    card = json.loads((project / "data/train/model.json").read_text())
+    assert card["weights_read"] == {weights: sha256_of_file(done / "data/train/model.safetensors")}
+    lines = (project / "data/train/epochs.csv").read_text().splitlines()
+    assert lines[0].startswith("phase,epoch,train/loss,train/accuracy,val/loss,val/accuracy,val/auroc")
+    assert [line.split(",")[:2] for line in lines[1:]] == [["0", "0"], ["1", "0"]]
