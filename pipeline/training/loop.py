@@ -109,7 +109,8 @@ def prepare(network: Network, training: Samples, recipe: Recipe, guard: Guards, 
     where = scoring.device()
     # A GPU lacks exact versions of some operations: there torch warns instead of stopping.
     torch.use_deterministic_algorithms(True, warn_only=where.type == "cuda")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # every tensor is written before it is read
+    # Every tensor is written before it is read.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     network.to(where)
     network.to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
     freezing.freeze(network, recipe.trainable)
