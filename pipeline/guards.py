@@ -8,7 +8,7 @@ a record that report and cards repeat.
 import dataclasses
 from typing import TYPE_CHECKING
 
-from pipeline import voting
+from pipeline import aggregation
 from pipeline.errors import UserError
 from pipeline.guard_names import Name as Name
 from pipeline.guard_names import Params as Params
@@ -212,18 +212,18 @@ def reversed_scores(
 ) -> str | None:
     """Validation scores that rank reals above fakes beyond chance (guard label_polarity).
 
-    Beyond chance: the 95 % interval of the AUROC (metrics.auroc_interval: bootstrap over provenance groups) lies below
+    Beyond chance: the 95 % interval of the AUROC (bootstrap.auroc_interval: bootstrap over provenance groups) lies below
     0.5. `labels` (n,), `logits` of fake (n,), `groups` (n,); without groups each picture counts as one of its own. Of
     fewer than FEWEST_GROUPS groups nothing is said.
     """
     import numpy as np
 
-    from pipeline import metrics
+    from pipeline.metrics import bootstrap
 
     groups = np.arange(len(labels)) if groups is None else groups
     if len(np.unique(groups)) < FEWEST_GROUPS:
         return None
-    auroc, lower, upper = metrics.auroc_interval(labels, logits, groups, DRAWS, seed=0)
+    auroc, lower, upper = bootstrap.auroc_interval(labels, logits, groups, DRAWS, seed=0)
     if not upper < 0.5:  # nor where there is no interval
         return None
     return (
@@ -242,7 +242,7 @@ def reversed_vote(rule: str) -> str | None:
     for frames in range(1, VOTES + 1):
         fewer: tuple[int, float] | None = None
         for fake in range(frames + 1):
-            score = voting.vote(rule, frames - fake, fake)
+            score = aggregation.vote(rule, frames - fake, fake)
             if score is None:
                 continue
             if fewer and score < fewer[1]:

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.metrics import auroc_interval
+from pipeline.metrics.bootstrap import auroc_interval
 from pipeline.tables import FAKE, REAL
 
 # Of tables.VIDEOS. Not what a header merely claims (claimed_frames); crf is among the encoder's settings.

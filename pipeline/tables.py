@@ -37,6 +37,7 @@ _STATUS = _column("status", name, "ok or rejected")
 _REASON = _column("reason", text, "code of the rejection; empty for ok")
 _LABEL = _column("label", pa.int8(), "0 = real, 1 = fake")
 _METHOD = _column("method", name, "how the video was made: the method's folder, or the kind of real footage")
+_COMPRESSION = _column("compression", name, "compression level the folder claims; `native` where the dataset has none")
 _SPLIT = _column("split", name, "train, val or test")
 _GROUP = _column(
     "group",
@@ -61,7 +62,7 @@ VIDEOS = pa.schema(
         _column("image_sha256", pa.list_(text), "SHA-256 of each image; empty for a video", null=True),
         _column("name", text, "path below the method's folder, without extension"),
         _METHOD,
-        _column("compression", name, "compression level the folder claims; `native` where the dataset has none"),
+        _COMPRESSION,
         _column(
             "label",
             pa.int8(),
@@ -340,7 +341,13 @@ SCORES = pa.schema(
         _SPLIT,
         _LABEL,
         _METHOD,
+        _COMPRESSION,
         _GROUP,
+        _column(
+            "leak_free",
+            pa.bool_(),
+            "whether the video shares no recording, source video or content with what the model learned from",
+        ),
         _column(
             "score", pa.float64(), "probability that it is fake, 0 to 1; empty where it could not be scored", null=True
         ),
@@ -354,13 +361,52 @@ METRICS = pa.schema(
     [
         _DATASET,
         _column("level", name, "frame or video"),
+        _column("rule", name, "how frames became a video's score: mean, median, ...; empty at frame level"),
+        _column("subset", name, "`all` test items, or the `leak_free` ones alone"),
         _column("method", name, "`all`, or one manipulation method against all reals"),
-        _column("metric", name, "name of the metric"),
+        _column("compression", name, "`all`, or one level of compression alone"),
+        _column("metric", name, "name of the metric; docs/evaluation.md has each"),
         _column("value", pa.float64(), "the figure; empty where it is undefined (one class only)", null=True),
         _column("lower", pa.float64(), "lower end of the 95 % interval, where there is one", null=True),
         _column("upper", pa.float64(), "upper end of the 95 % interval, where there is one", null=True),
         _column("real", pa.int32(), "real items behind the figure"),
         _column("fake", pa.int32(), "fake items behind the figure"),
+        _column("groups", pa.int32(), "provenance groups behind the figure"),
+        _column("expected", pa.int32(), "items that should have been scored; coverage is (real + fake) / expected"),
+    ]
+)
+
+VALIDATION = pa.schema(
+    [
+        _DATASET,
+        _VIDEO,
+        _KEY,
+        _LABEL,
+        _GROUP,
+        _column("score", pa.float64(), "probability that it is fake, 0 to 1"),
+    ]
+)
+
+ROBUSTNESS = pa.schema(
+    [
+        _DATASET,
+        _column("corruption", name, "what was done to every picture before it was scored"),
+        _column("strength", pa.float64(), "how strongly, in `unit`; empty for the picture as it is", null=True),
+        _column("unit", name, "of the strength"),
+        _column("auroc", pa.float64(), "of the videos, by the mean of their frames", null=True),
+        _column("lower", pa.float64(), "lower end of the 95 % interval", null=True),
+        _column("upper", pa.float64(), "upper end of the 95 % interval", null=True),
+        _column("videos", pa.int32(), "videos behind the figure"),
+        _column("pictures", pa.int32(), "pictures scored"),
+    ]
+)
+
+HEATMAPS = pa.schema(
+    [
+        _KEY,
+        _column("height", pa.int32(), "rows of the map"),
+        _column("width", pa.int32(), "columns of the map"),
+        _column("values", pa.binary(), "row by row, one byte a cell, 0 to 255: how much it speaks for fake"),
     ]
 )
 
@@ -425,8 +471,12 @@ def read(
     With `categories` names are categories in the order of strings: less memory where rows are counted in millions, but
     a join or an assignment has to mind them. See `read_arrow` for the rest.
     """
-    table = read_arrow(source, schema, columns, where, called)
-    expected = schema if columns is None else pa.schema([schema.field(column) for column in columns])
+    return to_pandas(read_arrow(source, schema, columns, where, called), schema, categories=categories)
+
+
+def to_pandas(table: pa.Table, schema: pa.Schema, *, categories: bool = False) -> pd.DataFrame:
+    """Return what `read_arrow` gave for `schema`, all columns or some, as `read` returns it."""
+    expected = pa.schema([schema.field(column) for column in table.column_names])
     # Dictionaries save space on disk; in memory plain strings join and group without surprises. The large kind is what
     # pandas holds itself: it takes it over without a copy.
     strings = [text] if categories else [text, name]

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from pipeline import dealing, guards, machine, metrics, models, params, reading, tables, training
+from pipeline import dealing, guards, machine, models, params, reading, tables, training
 from pipeline.cards.model import model_card
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.files import folder_of_each, sha256_of_file, sha256_of_text, whole_or_absent
 from pipeline.guards import Guards
+from pipeline.metrics import binary
 from pipeline.models import neighbours, packed, scoring, stored
 from pipeline.models.stored import Stored
 from pipeline.reading import Samples
@@ -81,7 +82,7 @@ def main() -> None:
         thresholds = chosen if knobs.threshold == "best" else dict.fromkeys(chosen, float(knobs.threshold))
         facts = {
             "datasets": knobs.datasets,
-            "threshold_rule": metrics.THRESHOLD_RULE if knobs.threshold == "best" else "given",
+            "threshold_rule": binary.THRESHOLD_RULE if knobs.threshold == "best" else "given",
             "best_epoch": last.trained.best_epoch,
             "best_epoch_figures": nested(rounded(last.trained.history[last.trained.best_epoch])),
             "weights_read": {name: sha256_of_file(Path(name)) for name in weights_read(plan)},
@@ -175,7 +176,7 @@ def work_folder(knobs: Params, plan: list[Phase]) -> Path:
     tables_read = [sha256_of_file(SHARDS / key / "samples.parquet") for key in knobs.datasets]
     rooms = [Path(str(room.__file__)).parent for room in (models, training)]
     files = [path for room in rooms for path in sorted(room.glob("*.py"))]
-    files += [Path(str(module.__file__)) for module in (dealing, metrics, reading)]
+    files += [Path(str(module.__file__)) for module in (dealing, binary, reading)]
     code = [sha256_of_file(path) for path in files]
     versions = [version(library) for library in ("torch", "torchvision", "timm")]
     named = [phase.pretrained for phase in plan]

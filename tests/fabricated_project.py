@@ -9,7 +9,9 @@ import pandas as pd
 
 import in_process
 from fabricated_shards import picture
-from pipeline import metrics, provenance, tables
+from pipeline import provenance, tables
+from pipeline.evaluation.decisions import Decisions
+from pipeline.evaluation.figures import metric_rows
 from pipeline.files import sha256_of_bytes, sha256_of_text
 from pipeline.sharding import sealing
 from pipeline.tars import write_tar
@@ -17,6 +19,8 @@ from pipeline.tars import write_tar
 METHODS = {"youtube": tables.REAL, "Deepfakes": tables.FAKE, 'Face<Swap> & "quotes"': tables.FAKE}
 ODD_NAME = "vidéo <b>\"7\"</b> & 'co'"
 FRAMES = 2
+DECISIONS = Decisions("mean", {"frame": 0.45, "video": 0.5}, {"frame": 1.5, "video": 1.25}, "validation")
+METRICS_ORDER = ["level", "rule", "subset", "method", "compression", "metric"]
 PARAMS = """\
 datasets:
 {datasets}
@@ -90,12 +94,26 @@ def write_dataset(data: Path, key: str, groups: int = 12, skill: float = 2.5) ->
     tables.write(data / "evaluate" / key / "scores.parquet", scores, tables.SCORES, ["level", "key"])
     tables.write(
         data / "evaluate" / key / "metrics.parquet",
-        _metrics(key, scores),
+        metric_rows(scores, key, DECISIONS, draws=200, seed=0),
         tables.METRICS,
-        ["level", "method", "metric"],
+        METRICS_ORDER,
     )
-    rule = {"videos": "mean", "thresholds": {"frame": 0.45, "video": 0.5}, "guards_lifted": {}}
+    rule = {"videos": DECISIONS.rule, "thresholds": DECISIONS.thresholds, "temperatures": DECISIONS.temperatures}
+    rule |= {"chosen": DECISIONS.chosen, "guards_lifted": {}}
     _text(data / "evaluate" / key / "rule.json", json.dumps(rule))
+    blurred = {"dataset": key, "unit": "pixels", "lower": 0.5, "upper": 1.0, "videos": 9, "pictures": 9}
+    robustness = [
+        blurred | {"corruption": "blur", "strength": strength, "auroc": 0.9 - (strength or 0) / 10}
+        for strength in (None, 1.0, 2.0)
+    ]
+    tables.write(
+        data / "evaluate" / key / "robustness.parquet", robustness, tables.ROBUSTNESS, ["corruption", "strength"]
+    )
+    heatmaps = [
+        {"key": name, "height": 4, "width": 4, "values": bytes(range(0, 256, 16))}
+        for name in scores[(scores.level == "frame") & (scores.status == "scored")].key
+    ]
+    tables.write(data / "evaluate" / key / "heatmaps.parquet", heatmaps, tables.HEATMAPS, ["key"])
 
 
 def _videos(key: str, groups: int) -> pd.DataFrame:
@@ -197,33 +215,15 @@ def _scores(samples: pd.DataFrame, usable: pd.DataFrame, skill: float) -> pd.Dat
     strength = {video: random.normal() for video in usable.video}
     logit = tested.video.map(strength) + skill * (tested.label - 0.5) + random.normal(0, 0.3, len(tested))
     scored = tested.assign(score=1 / (1 + np.exp(-logit)), level="frame", frames_scored=1)
-    columns = ["video", "dataset", "split", "label", "method", "group"]
+    scored["compression"] = "c23"
+    scored["leak_free"] = ~scored.video.str.contains("youtube/c23/vid", regex=False)
+    columns = ["video", "dataset", "split", "label", "method", "compression", "group", "leak_free"]
     videos = scored.groupby(columns, as_index=False).agg(score=("score", "mean"), frames_scored=("score", "size"))
     videos = videos.assign(level="video", key=videos.video, frame=None)
     rows = pd.concat([scored, videos], ignore_index=True).assign(status="scored", reason="")
     lost = rows.index[(rows.level == "video")][-1]
     rows.loc[lost, ["score", "frames_scored", "status", "reason"]] = [None, 0, "unscored", "no_face"]
     return rows[tables.SCORES.names].astype({"frame": "Int64"})
-
-
-def _metrics(key: str, scores: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = []
-    for level, part in scores[scores.status == "scored"].groupby("level"):
-        for method in ["all", *[name for name, label in METHODS.items() if label == tables.FAKE]]:
-            items = part if method == "all" else part[(part.label == tables.REAL) | (part.method == method)]
-            labels, values = items.label.to_numpy(int), items.score.to_numpy(float)
-            figures: dict[str, tuple[float, Any, Any]] = {
-                name: (value, None, None) for name, value in metrics.binary_metrics(labels, values, 0.5).items()
-            }
-            figures["auroc"] = metrics.auroc_interval(labels, values, items.group.to_numpy(str), 200, 0)
-            total = int((scores.level == level).sum())
-            figures |= {"coverage": (len(part) / total, None, None)} if method == "all" else {}
-            rows += [
-                {"dataset": key, "level": level, "method": method, "metric": metric, "value": value, "lower": lower}
-                | {"upper": upper, "real": int((labels == 0).sum()), "fake": int((labels == 1).sum())}
-                for metric, (value, lower, upper) in figures.items()
-            ]
-    return rows
 
 
 def _text(path: Path, content: str) -> None:

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from torchvision import models
 
 from fabricated_shards import write_dataset
-from pipeline import dealing, guards, voting
+from pipeline import aggregation, dealing, guards
 from pipeline.dealing import Deal
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.guards import Guards
@@ -316,7 +316,7 @@ def test_s4_a_small_lead_decides_against_itself():
 
 def test_the_rule_itself_is_what_is_looked_at():
     majority = mock.Mock(side_effect=lambda rule, real, fake: float(fake > real))
-    with mock.patch.object(voting, "vote", majority):
+    with mock.patch.object(aggregation, "vote", majority):
         assert guards.reversed_vote("reversed_vote") is None
     assert majority.call_count > 1000
 
@@ -324,7 +324,7 @@ def test_the_rule_itself_is_what_is_looked_at():
 def test_where_the_vote_is_wrong_the_guard_says_so():
     fault = guards.reversed_vote("reversed_vote")
     assert "scores a video 1 that has 0 fake among 1 frames, and one with 1 fake 0" in fault
-    assert (voting.vote("reversed_vote", 1, 0), voting.vote("reversed_vote", 0, 1)) == (1.0, 0.0)
+    assert (aggregation.vote("reversed_vote", 1, 0), aggregation.vote("reversed_vote", 0, 1)) == (1.0, 0.0)
 
 
 # --- lifting --------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -47,11 +46,12 @@ class Dataset:
     frames: pd.DataFrame  # tables.FRAMES, columns FRAME_COLUMNS
     filled: pd.DataFrame  # tables.FILLED
     samples: pd.DataFrame  # tables.SAMPLES
-    shards: Path  # folder with the tars that `samples` points into
     verdict: dict[str, Any]  # verdict.json of check
     shortcuts: pd.DataFrame  # tables.SHORTCUTS, this dataset's rows
     scores: pd.DataFrame  # tables.SCORES
     metrics: pd.DataFrame  # tables.METRICS
+    robustness: pd.DataFrame  # tables.ROBUSTNESS
+    heatmaps: pd.DataFrame  # tables.HEATMAPS
     rule: dict[str, Any]  # rule.json of evaluate
 
     @property

@@ -43,7 +43,7 @@ def render(
     `card` is model.json; `curves` maps a training figure (`train/loss`) to its (epoch, value) points; `trained_on` are
     the keys of the datasets learned from; `pictures` is what pictures.sheet returns, or None for a page without faces.
     """
-    environment = templates(Path(__file__).parent)
+    environment = templates(Path(__file__).parent / "templates")
     environment.filters |= {"figure": _figure, "count": _count}
     lifted = facts.lifted(card, datasets)
     shown = [_dataset(dataset, number, trained_on) for number, dataset in enumerate(datasets)]

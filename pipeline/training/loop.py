@@ -14,10 +14,11 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from pipeline import guards, metrics, tables
+from pipeline import guards, tables
 from pipeline.errors import UserError
 from pipeline.files import whole_or_absent
 from pipeline.guards import Guards
+from pipeline.metrics import binary
 from pipeline.models import freezing, scoring, transforms
 from pipeline.models.network import Network
 from pipeline.models.transforms import Transform
@@ -129,11 +130,11 @@ def prepare(network: Network, training: Samples, recipe: Recipe, guard: Guards, 
 
 
 def choose_thresholds(table: pd.DataFrame, logits: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Return the thresholds of the levels frame and video, chosen on validation samples by metrics.THRESHOLD_RULE."""
+    """Return the thresholds of the levels frame and video, chosen on validation samples by binary.THRESHOLD_RULE."""
     frames = table.assign(score=scoring.probability(logits))
     videos = scoring.video_scores(frames)
     return {
-        level: metrics.best_threshold(items["label"].to_numpy(), items["score"].to_numpy())
+        level: binary.best_threshold(items["label"].to_numpy(), items["score"].to_numpy())
         for level, items in (("frame", frames), ("video", videos))
     }
 
@@ -146,7 +147,7 @@ def _validate(learner: Learner, outputs: npt.NDArray[np.float64], table: pd.Data
     figures = {"val/loss": float(each.mean())}
     if recipe.loss != "triplet":
         scores = scoring.probability(learner.network.fake_logit(found).numpy())
-        known = metrics.binary_metrics(labels.numpy(), scores, 0.5)
+        known = binary.binary_metrics(labels.numpy(), scores, 0.5)
         names = ("accuracy", "precision", "recall", "f1", "auroc")
         figures |= {f"val/{name}": known[name] for name in names if not math.isnan(known[name])}
     return figures

@@ -4,11 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline import metrics, tables
+from pipeline.aggregation import Rule, vote
 from pipeline.errors import UserError
-from pipeline.files import sha256_of_text
 from pipeline.models import scoring
-from pipeline.voting import Rule, vote
 
 FAILED = "failed"
 NO_FRAME = "no_usable_frame"
@@ -81,35 +79,6 @@ def video_scores(
     rows["reason"] = reasons.mask(has_score, "")
     if len(rows) != len(expected) or rows["video"].duplicated().any():
         raise AssertionError(f"evaluate: {len(expected)} test videos in, {len(rows)} out")
-    return rows
-
-
-def figures(
-    scores: pd.DataFrame, dataset: str, level: str, threshold: float, draws: int, seed: int
-) -> list[dict[str, object]]:
-    """Return rows of tables.METRICS for `scores`, the rows of tables.SCORES of one dataset and level.
-
-    For method `all`, then for each fake method against all reals. Every figure but coverage is of the scored items, a
-    score above `threshold` being called fake; coverage = scored of expected items. Only auroc has an interval.
-    """
-    fakes = sorted(set(scores.loc[scores["label"] == tables.FAKE, "method"]))
-    rows: list[dict[str, object]] = []
-    for method in ["all", *fakes]:
-        chosen = scores if method == "all" else scores[(scores["label"] == tables.REAL) | (scores["method"] == method)]
-        scored = chosen[chosen["status"] == "scored"]
-        labels, values = scored["label"].to_numpy(np.int64), scored["score"].to_numpy(np.float64)
-        found = metrics.binary_metrics(labels, values, threshold)
-        found["coverage"] = len(scored) / len(chosen) if len(chosen) else np.nan
-        # A seed of its own per cell: the intervals of two cells must not hang together by their draws.
-        cell_seed = int(sha256_of_text(seed, level, method)[:15], 16)
-        _, lower, upper = metrics.auroc_interval(labels, values, scored["group"].to_numpy(), draws, cell_seed)
-        for name, value in found.items():
-            bounds = (lower, upper) if name == "auroc" else (np.nan, np.nan)
-            rows.append(
-                {"dataset": dataset, "level": level, "method": method, "metric": name}
-                | {"value": value, "lower": bounds[0], "upper": bounds[1]}
-                | {"real": int((labels == tables.REAL).sum()), "fake": int((labels == tables.FAKE).sum())}
-            )
     return rows
 
 
