@@ -29,6 +29,9 @@ $(VENV)/complete: requirements.lock pyproject.toml
 repro: env  ## run the whole pipeline
 	$(BIN)/dvc repro
 
+plots: env  ## draw dvc_plots/*.png of the workspace, or of REV and it: make plots REV=main
+	$(BIN)/veriframe plots $(REV)
+
 test: env  ## run the tests, two files at a time
 	@# Reordered, the longest files would come last, one of them alone.
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -45,4 +48,4 @@ lock:  ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--extra dev pyproject.toml --output-file requirements.lock
 
-.PHONY: help env repro test lint two-clones lock
+.PHONY: help env repro plots test lint two-clones lock

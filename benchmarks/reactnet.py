@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from corpus import judge, working_folder
 
-from pipeline import metrics, params
+from pipeline import params
 from pipeline.guards import Guards
+from pipeline.metrics import binary
 from pipeline.models import packed, scoring, transforms
 from pipeline.reading import Samples, open_dataset
 from pipeline.training import phases
@@ -84,7 +85,7 @@ def figures(phase: Phase, done: Done) -> float:
     """Print what a network has learned; return its AUROC on validation."""
     samples = open_part("val", done.transform.stored_side())
     score = scoring.probability(scoring.logits(done.network, done.transform, samples, phase.batch_size))
-    found = metrics.binary_metrics(samples.table["label"].to_numpy(), score, 0.5)
+    found = binary.binary_metrics(samples.table["label"].to_numpy(), score, 0.5)
     loss = done.trained.history[done.trained.best_epoch]["train/loss"]
     print(f"{phase.model:20}{loss:12.3f}{found['accuracy']:14.3f}{found['auroc']:11.3f}")
     return found["auroc"]

@@ -110,27 +110,19 @@ def _main(stage: str, *arguments: str) -> None:
 
 def _validation_accuracy() -> float:
     from pipeline import tables
-    from pipeline.models import scoring, stored
-    from pipeline.reading import Samples
 
-    model = stored.load(Path("data/train"))
-    model.network.to(scoring.device())
-    learned = tables.read(Path("data/train/samples.parquet"), tables.LEARNED)
-    validated = learned[learned["part"] == "val"]
-    folders = {str(key): Path("data/shard") / str(key) for key in validated["dataset"].unique()}
-    stored_samples = [tables.read(folder / "samples.parquet", tables.SAMPLES) for folder in folders.values()]
-    rows = validated.merge(pd.concat(stored_samples), on=["dataset", "key", "split"], validate="many_to_one")
-    samples = Samples(rows, folders, model.transform.stored_side())
-    scores = scoring.probability(scoring.logits_of_stored(model, samples, 64))
-    called = scores > model.thresholds["frame"]
-    return float((called == (rows["label"].to_numpy(np.int64) == tables.FAKE)).mean())
+    validated = pd.read_parquet("data/train/validation.parquet")
+    threshold = json.loads(Path("data/train/model.json").read_text(encoding="utf-8"))["thresholds"]["frame"]
+    return float(((validated["score"] > threshold) == (validated["label"] == tables.FAKE)).mean())
 
 
 def _figures(folder: Path) -> dict[str, dict[str, Any]]:
     rows = pd.read_parquet(folder / "metrics.parquet")
     rows = rows.astype(dict.fromkeys(("value", "lower", "upper"), object)).replace(np.nan, None)
+    overall = (rows[["subset", "method", "compression"]] == "all").all(axis=1)
+    rule = json.loads((folder / "rule.json").read_text(encoding="utf-8"))["videos"]
     found: dict[str, dict[str, Any]] = {}
-    for row in rows[rows["method"] == "all"].itertuples():
+    for row in rows[overall & rows["rule"].isin(["", rule])].itertuples():
         level = found.setdefault(str(row.level), {"real": row.real, "fake": row.fake})
         level[str(row.metric)] = row.value
         if row.metric == "auroc":

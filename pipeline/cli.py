@@ -4,10 +4,40 @@ import argparse
 import os
 import sys
 
-from pipeline.commands import cache, diff, doctor, export, forecast, leaks, preset, synthesize, trace, verify
+from pipeline.commands import (
+    cache,
+    compare,
+    diff,
+    doctor,
+    evaluate,
+    export,
+    forecast,
+    leaks,
+    plots,
+    preset,
+    summary,
+    synthesize,
+    trace,
+    verify,
+)
 from pipeline.errors import exit_on_user_error
 
-COMMANDS = (synthesize, preset, doctor, leaks, trace, forecast, export, verify, diff, cache)
+COMMANDS = (
+    synthesize,
+    preset,
+    doctor,
+    leaks,
+    trace,
+    forecast,
+    export,
+    verify,
+    evaluate,
+    diff,
+    compare,
+    summary,
+    plots,
+    cache,
+)
 
 
 def main() -> None:

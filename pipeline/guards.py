@@ -212,9 +212,9 @@ def reversed_scores(
 ) -> str | None:
     """Validation scores that rank reals above fakes beyond chance (guard label_polarity).
 
-    Beyond chance: the 95 % interval of the AUROC (bootstrap.auroc_interval: bootstrap over provenance groups) lies below
-    0.5. `labels` (n,), `logits` of fake (n,), `groups` (n,); without groups each picture counts as one of its own. Of
-    fewer than FEWEST_GROUPS groups nothing is said.
+    Beyond chance: the 95 % interval of the AUROC (bootstrap.auroc_interval: over provenance groups) lies below 0.5.
+    `labels` (n,), `logits` of fake (n,), `groups` (n,); without groups each picture counts as one of its own. Of fewer
+    than FEWEST_GROUPS groups nothing is said.
     """
     import numpy as np
 
@@ -237,7 +237,7 @@ def reversed_vote(rule: str) -> str | None:
 
     `rule` is `evaluate.videos`; a rule by votes is tried on every number of real and fake frames up to VOTES in all.
     """
-    if rule == "mean":  # a mean rises with each of its scores
+    if rule in aggregation.AVERAGES:  # of scores, not of calls
         return None
     for frames in range(1, VOTES + 1):
         fewer: tuple[int, float] | None = None

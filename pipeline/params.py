@@ -49,7 +49,7 @@ def load_section(section: type[SectionT], stage: str, key: str | None = None) ->
 
     Raises UserError naming the file, the parameter, the bad value and what would be right.
     """
-    document = _read()
+    document = read()
     values = _mapping(document, stage)
     overrides = _mapping(values, "by_dataset", within=stage)
     values.pop("by_dataset", None)
@@ -64,7 +64,7 @@ def load_section(section: type[SectionT], stage: str, key: str | None = None) ->
 
 def load_datasets() -> dict[str, Dataset]:
     """Read all of `datasets`, by key, in the file's order."""
-    entries = _mapping(_read(), "datasets")
+    entries = _mapping(read(), "datasets")
     if not entries:
         raise UserError(f"{PARAMS_FILE}: `datasets` names no dataset; add one, see README.md")
     for key in entries:
@@ -108,7 +108,8 @@ def overlay(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _read() -> dict[str, Any]:
+def read() -> dict[str, Any]:
+    """Return what params.yaml holds; UserError where there is none, or no mapping in it."""
     try:
         document = YAML(typ="safe", pure=True).load(PARAMS_FILE)
     except FileNotFoundError:

@@ -12,7 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline import yaml_edit
+from pipeline import params, yaml_edit
 from pipeline.errors import UsageError, UserError
 from pipeline.files import whole_or_absent
 from pipeline.params import PARAMS_FILE
@@ -132,13 +132,8 @@ def _laid(values: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, An
 
 def current() -> dict[str, Any]:
     """Return the values of params.yaml; UserError where they cannot be read."""
-    try:
-        values = YAML(typ="safe", pure=True).load(PARAMS_FILE)
-    except FileNotFoundError:
-        raise UserError(f"{PARAMS_FILE} is not in {Path.cwd()}; run this from the project's root folder") from None
-    except YAMLError as error:
-        raise UserError(f"{PARAMS_FILE} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):
+    values = params.read()
+    if not all(isinstance(section, dict) for section in values.values()):
         raise UserError(f"{PARAMS_FILE} must hold a mapping of sections")
     if not values.get("datasets"):
         raise UserError(f"{PARAMS_FILE}: `datasets` names no dataset; add one, see README.md")

@@ -134,7 +134,7 @@ def across(videos_by_key: Mapping[str, pd.DataFrame], learned: Collection[str]) 
     `videos_by_key` holds for each dataset its usable videos with the link columns of tables.VIDEOS and `split`;
     `learned` are the keys of the datasets whose train and val videos a model sees.
     """
-    videos_by_key = _with_known_sources(videos_by_key)
+    videos_by_key = with_known_sources(videos_by_key)
     seen = {key: _videos_of_nodes(videos_by_key[key], ["train", "val"]) for key in learned}
     tested = {key: _videos_of_nodes(videos, ["test"]) for key, videos in videos_by_key.items()}
     parts = [
@@ -148,7 +148,17 @@ def across(videos_by_key: Mapping[str, pd.DataFrame], learned: Collection[str]) 
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _with_known_sources(videos_by_key: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def linkable(videos: pd.DataFrame, *, built_in: bool) -> pd.DataFrame:
+    """Return `videos` with what ties them across datasets.
+
+    Of a built-in dataset that is content alone: it names its recordings and people as a published one does, and means
+    others.
+    """
+    by_name = [column for column in COLUMNS if column not in LINKS["content"].columns]
+    return videos.assign(**dict.fromkeys(by_name)) if built_in else videos
+
+
+def with_known_sources(videos_by_key: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Fill in source videos of recordings that only another dataset knows (FF++'s, where others show its sequences)."""
     shown = [videos[["recording", "source_video"]] for videos in videos_by_key.values()]
     known = pd.concat(shown).dropna().drop_duplicates("recording").set_index("recording").source_video

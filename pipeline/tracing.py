@@ -147,7 +147,7 @@ def _shard(item: Item) -> Facts:
 
 
 def _evaluate(item: Item) -> Facts:
-    columns = ["score", "frames_scored", "status", "reason"]
+    columns = ["score", "frames_scored", "leak_free", "status", "reason"]
     wanted = ("key", item.frame or item.video)
     for row in _rows("evaluate", item.key, "scores", tables.SCORES, wanted, columns):
         yield from row.items()

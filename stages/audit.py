@@ -3,6 +3,7 @@ each step lost. `python -m stages.audit`."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import Field
@@ -12,7 +13,7 @@ from pipeline.errors import exit_on_user_error
 from pipeline.files import folder_of_each, sha256_of_file, whole_or_absent
 from pipeline.sharding import manifests
 
-DATA = Path("data")
+DATA, REPORTS = Path("data"), Path("reports")
 
 
 class Params(params.Section):
@@ -24,35 +25,33 @@ class Params(params.Section):
 
 
 def main() -> None:
-    """Write data/audit/shortcuts.parquet, data/audit/leaks.parquet and reports/metrics/data.json."""
+    """Write data/audit/shortcuts.parquet and leaks.parquet, reports/metrics/data.json and reports/manifests.json."""
     knobs = params.load_section(Params, "audit")
     entries = params.load_datasets()
     folder = {stage: folder_of_each(DATA / stage, entries) for stage in ("index", "split", "extract", "shard")}
-    found, summary, linked = [], {}, {}
+    found, summary, sealed, linked = [], {}, {}, {}
     for key, entry in entries.items():
         assignments = tables.read(folder["split"][key] / "videos.parquet", tables.ASSIGNMENTS)
         usable = _usable(folder["index"][key], assignments)
-        linked[key] = _linked(usable, built_in=entry.built_in)
+        links = usable[["video", "split", *provenance.COLUMNS]]
+        linked[key] = provenance.linkable(links, built_in=entry.built_in)
         rows = _shortcuts(usable, folder["extract"][key], folder["shard"][key], knobs)
         found += [{"dataset": key, **row} for row in rows]
-        ties = tables.read(folder["split"][key] / "ties.parquet", tables.TIES)
+        manifest = folder["shard"][key] / manifests.NAME
         summary[key] = {
-            "videos": {"usable": len(usable), "rejected": len(assignments) - len(usable)},
-            "frames": _frames(tables.read(folder["extract"][key] / "quotas.parquet", tables.FILLED)),
-            "shards": _shards(folder["shard"][key]),
-            # The manifest names every byte of the shards: with it in Git, a commit does.
-            "manifest_sha256": sha256_of_file(folder["shard"][key] / manifests.NAME),
-            "leaks": {kind: provenance.tied_counts(ties, kind) for kind in provenance.LINKS},
-            **{row["probe"]: _figures(row) for row in rows if row["feature"] == "all"},
+            "videos": len(usable),
+            "frames": manifests.read(manifest)["samples"],
+            "leaks": _leaks(usable),
+            **{f"{row['probe']}_auroc": _rounded(row["auroc"]) for row in rows if row["feature"] == "all"},
         }
+        sealed[key] = sha256_of_file(manifest)
     # Whatever is trained on next: every dataset is asked what its test split shares with every other's train and val.
     across = provenance.across(linked, learned=list(entries))
-    for key, videos in linked.items():
-        summary[key]["tied_datasets"] = _tied_datasets(videos, across[across.tested == key])
     tables.write(DATA / "audit" / "shortcuts.parquet", found, tables.SHORTCUTS, ["dataset", "probe", "feature"])
     tables.write(DATA / "audit" / "leaks.parquet", across, tables.ACROSS, ["tested", "learned", "kind", "node"])
-    with whole_or_absent(Path("reports/metrics/data.json")) as part:
-        part.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    _write_json(REPORTS / "metrics" / "data.json", summary)
+    # A manifest names every byte of the shards: with its hash in Git, a commit does.
+    _write_json(REPORTS / "manifests.json", sealed)
 
 
 def _usable(index: Path, assignments: pd.DataFrame) -> pd.DataFrame:
@@ -60,14 +59,6 @@ def _usable(index: Path, assignments: pd.DataFrame) -> pd.DataFrame:
     columns = ["video", *shortcuts.COLUMNS, *provenance.COLUMNS]
     videos = tables.read(index / "videos.parquet", tables.VIDEOS, columns)
     return assignments[assignments.status == "ok"].merge(videos, on="video", validate="one_to_one")
-
-
-def _linked(videos: pd.DataFrame, *, built_in: bool) -> pd.DataFrame:
-    """What ties videos across datasets: of the built-in ones content alone, because they name their recordings and
-    people as the published datasets do and mean others."""
-    links = videos[["video", "split", *provenance.COLUMNS]]
-    by_name = [column for column in provenance.COLUMNS if column not in provenance.LINKS["content"].columns]
-    return links.assign(**dict.fromkeys(by_name)) if built_in else links
 
 
 def _shortcuts(usable: pd.DataFrame, extract: Path, shard: Path, knobs: Params) -> list[shortcuts.Row]:
@@ -80,34 +71,19 @@ def _shortcuts(usable: pd.DataFrame, extract: Path, shard: Path, knobs: Params) 
     return container + shortcuts.audit("picture", shortcuts.picture_features(crops), crops, *settings)
 
 
-def _frames(filled: pd.DataFrame) -> dict[str, int]:
-    """Frames kept per split and class, and frames that were decoded and not usable."""
-    kept = filled.set_index(["split", "label"]).kept.to_dict()
-    cells = [(split, label) for split in tables.SPLITS for label in tables.CLASSES]
-    counts = {f"{split}_{tables.CLASSES[label]}": int(kept.get((split, label), 0)) for split, label in cells}
-    return counts | {"failed": int(filled.failed.sum())}
+def _leaks(usable: pd.DataFrame) -> int:
+    """Test videos that share a recording, a published video or content with train or val of their dataset."""
+    shared = provenance.shared(usable, usable.set_index("video").split, provenance.MATERIAL)
+    return len(provenance.tied_videos(shared, "test", ["train", "val"]))
 
 
-def _shards(folder: Path) -> dict[str, dict[str, float]]:
-    """Shards, samples and megabytes of each split."""
-    manifest = manifests.read(folder / manifests.NAME)
-    samples = tables.read(folder / "samples.parquet", tables.SAMPLES, ["split"])
-    found: dict[str, dict[str, float]] = {}
-    for split in tables.SPLITS:
-        sizes = [facts["bytes"] for name, facts in manifest["files"].items() if name.startswith(f"{split}/")]
-        count = int((samples.split == split).sum())
-        found[split] = {"shards": len(sizes), "samples": count, "megabytes": round(sum(sizes) / 1e6, 3)}
-    return found
+def _rounded(figure: float) -> float | None:
+    return None if pd.isna(figure) else round(figure, 3)
 
 
-def _tied_datasets(videos: pd.DataFrame, across: pd.DataFrame) -> dict[str, int]:
-    """Test videos that share something with what was learned from each other dataset; a video counts once."""
-    tied = provenance.links(videos[videos.split == "test"]).merge(across, on=["kind", "node"])
-    return {str(key): int(count) for key, count in tied.groupby("learned").video.nunique().items()}
-
-
-def _figures(row: shortcuts.Row) -> dict[str, float | None]:
-    return {name: None if pd.isna(row[name]) else round(row[name], 3) for name in ("auroc", "lower", "upper")}
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with whole_or_absent(path) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pydantic import Field
 from pipeline import dealing, guards, machine, models, params, reading, tables, training
 from pipeline.cards.model import model_card
 from pipeline.errors import UserError, exit_on_user_error
+from pipeline.evaluation import decisions
 from pipeline.files import folder_of_each, sha256_of_file, sha256_of_text, whole_or_absent
 from pipeline.guards import Guards
 from pipeline.metrics import binary
@@ -23,7 +24,7 @@ from pipeline.models.stored import Stored
 from pipeline.reading import Samples
 from pipeline.sharding import manifests
 from pipeline.training import distributed, phases
-from pipeline.training.loop import Epoch, choose_thresholds
+from pipeline.training.loop import Epoch
 from pipeline.training.phases import Done, Phase
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class Params(Phase):
 
 
 def main() -> None:
-    """Write data/train (weights, model.json, samples.parquet, epochs.csv) and the curves in reports/train."""
+    """Write data/train (weights, model.json, README.md, samples.parquet, validation.parquet, epochs.csv) and the curves
+    in reports/train."""
     if len(sys.argv) != 1:
         raise UserError("usage: python -m stages.train")
     knobs = params.load_section(Params, "train")
@@ -78,11 +80,12 @@ def main() -> None:
         guard.stop("label_polarity", guards.reversed_scores(labels, logits, groups))
         if not distributed.is_main():
             return
-        chosen = choose_thresholds(part["val"], logits)
-        thresholds = chosen if knobs.threshold == "best" else dict.fromkeys(chosen, float(knobs.threshold))
+        validation = part["val"].assign(score=scoring.probability(logits))
+        given = None if knobs.threshold == "best" else float(knobs.threshold)
+        decided = decisions.from_validation(validation, "mean", given)
         facts = {
             "datasets": knobs.datasets,
-            "threshold_rule": binary.THRESHOLD_RULE if knobs.threshold == "best" else "given",
+            "threshold_rule": decided.chosen,
             "best_epoch": last.trained.best_epoch,
             "best_epoch_figures": nested(rounded(last.trained.history[last.trained.best_epoch])),
             "weights_read": {name: sha256_of_file(Path(name)) for name in weights_read(plan)},
@@ -92,12 +95,14 @@ def main() -> None:
         }
         used = learned[tables.LEARNED.names]
         tables.write(OUT / "samples.parquet", used, tables.LEARNED, order=["dataset", "key", "copy"])
+        scored = validation[tables.VALIDATION.names]
+        tables.write(OUT / "validation.parquet", scored, tables.VALIDATION, order=["dataset", "key"])
         with whole_or_absent(OUT / "epochs.csv") as path:
             known = [name for name in COLUMNS if any(name in row for row in epochs)]
             pd.DataFrame(epochs, columns=known).to_csv(path, index=False, lineterminator="\n")
         for stale in ("classifier.safetensors", "packed.safetensors"):  # of a run by hand: DVC clears its outputs
             (OUT / stale).unlink(missing_ok=True)
-        stored.save(OUT, Stored(last.network, last.transform, thresholds, classifier), facts)
+        stored.save(OUT, Stored(last.network, last.transform, decided.thresholds, classifier), facts)
         if packed.is_binary(last.network):
             packed.save(last.network, OUT / "packed.safetensors")
         with whole_or_absent(OUT / "README.md") as path:

@@ -25,7 +25,7 @@ PARAMS = """\
 datasets:
 {datasets}
 audit: {{folds: 4, bootstrap: 200, seed: 0}}
-report: {{pictures: {pictures}, sheet: 8}}
+report: {{pictures: {pictures}, sheet: 8, errors: 3, timelines: 2}}
 train: {{datasets: [{trained}]}}
 """
 

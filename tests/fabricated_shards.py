@@ -32,7 +32,10 @@ def picture(label: int, seed: int, side: int = 64) -> bytes:
 def write_dataset(
     data: Path, key: str, videos: dict[str, dict[str, int]], frames: int = 3, side: int = 64
 ) -> pd.DataFrame:
-    """Write data/shard/<key> and data/split/<key> with `videos[split][method]` videos; return the samples."""
+    """Write data/shard, split and index of `key` with `videos[split][method]` videos; return the samples.
+
+    Videos of one split and number show the same recording and are one provenance group.
+    """
     rows, assignments = [], []
     for split, methods in videos.items():
         members = []
@@ -59,7 +62,17 @@ def write_dataset(
     tables.write(data / "shard" / key / "samples.parquet", rows, tables.SAMPLES, order=["key"])
     sealing.seal(data / "shard" / key, {"dataset": key, "samples": len(rows)}, in_process.run)
     tables.write(data / "split" / key / "videos.parquet", assignments, tables.ASSIGNMENTS, order=["video"])
+    indexed = [_indexed(key, row) for row in assignments]
+    tables.write(data / "index" / key / "videos.parquet", indexed, tables.VIDEOS, order=["video"])
     return tables.read(data / "shard" / key / "samples.parquet", tables.SAMPLES)
+
+
+def _indexed(key: str, row: dict[str, object]) -> dict[str, object]:
+    """Return a row of tables.VIDEOS for one of tables.ASSIGNMENTS: what links the video, and nothing of the file."""
+    empty = {field.name: None if field.nullable else "" for field in tables.VIDEOS}
+    known = {name: row[name] for name in ("video", "label", "method", "status", "reason")}
+    facts = {"dataset": key, "media": "video", "compression": "native", "sha256": sha256_of_text(row["video"])}
+    return empty | known | facts | {"recording": row["group"]}
 
 
 def write_frames(data: Path, key: str, samples: pd.DataFrame, failed: list[dict[str, object]]) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -11,49 +12,54 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fabricated_project import METHODS, write_dataset
+from fabricated_project import METHODS, write_project
 from pipeline import guards, tables
 from pipeline.errors import UserError
-from pipeline.reporting import facts, figures, pictures, plots
+from pipeline.reporting import charts, facts, figures, page, pictures, plots, report, results
 from pipeline.reporting.caveats import caveats
 from pipeline.reporting.facts import Dataset
+from pipeline.reporting.knobs import Knobs, knobs_of
+from pipeline.reporting.run import Run, read_run
+from pipeline.reporting.source import Workspace
+
+PROBED = {
+    "container": [("all", 0.52, 0.4, 0.6), ("bytes", 0.5, 0.4, 0.6), ("encoder.crf", 0.55, 0.4, 0.7)],
+    "picture": [("all", 0.62, 0.55, 0.7), ("sharpness", 0.61, 0.52, 0.7), ("jpeg_bytes", 0.45, 0.3, 0.6)],
+}
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    data = tmp_path_factory.mktemp("project") / "data"
-    write_dataset(data, "one")
-    known = {
-        "videos": ("index/one/videos", tables.VIDEOS),
-        "findings": ("index/one/findings", tables.FINDINGS),
-        "assignments": ("split/one/videos", tables.ASSIGNMENTS),
-        "leaks": ("split/one/leaks", tables.LEAKS),
-        "ties": ("split/one/ties", tables.TIES),
-        "frames": ("extract/one/frames", tables.FRAMES),
-        "filled": ("extract/one/quotas", tables.FILLED),
-        "samples": ("shard/one/samples", tables.SAMPLES),
-        "scores": ("evaluate/one/scores", tables.SCORES),
-        "metrics": ("evaluate/one/metrics", tables.METRICS),
-    }
-    read = {name: tables.read(data / f"{path}.parquet", schema) for name, (path, schema) in known.items()}
-    probed = {
-        "container": [("all", 0.52, 0.4, 0.6), ("bytes", 0.5, 0.4, 0.6), ("encoder.crf", 0.55, 0.4, 0.7)],
-        "picture": [("all", 0.62, 0.55, 0.7), ("sharpness", 0.61, 0.52, 0.7), ("jpeg_bytes", 0.45, 0.3, 0.6)],
-    }
-    figures = ["feature", "auroc", "lower", "upper"]
-    parts = [pd.DataFrame(rows, columns=figures).assign(probe=probe) for probe, rows in probed.items()]
-    shortcuts = pd.concat(parts, ignore_index=True).assign(dataset="one", videos=36, groups=12)
-    return Dataset(
-        key="one",
-        built_in=True,
-        subset=None,
-        across=pd.DataFrame(columns=tables.ACROSS.names),
-        shards=data / "shard/one",
-        verdict={"passed": True, "rules": 3},
-        rule={"videos": "mean", "thresholds": {"frame": 0.5, "video": 0.5}, "guards_lifted": {}},
-        shortcuts=shortcuts,
-        **read,
-    )
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on one dataset of 12 recordings, 3 of them in test, audited as PROBED says."""
+    root = tmp_path_factory.mktemp("project")
+    write_project(root, ["one"])
+    figures = {"dataset": "one", "videos": 36, "groups": 12}
+    rows = [
+        figures | {"probe": probe, "feature": feature, "auroc": auroc, "lower": lower, "upper": upper}
+        for probe, features in PROBED.items()
+        for feature, auroc, lower, upper in features
+    ]
+    tables.write(root / "data/audit/shortcuts.parquet", rows, tables.SHORTCUTS, ["probe"])
+    tables.write(root / "data/audit/leaks.parquet", [], tables.ACROSS, ["kind"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        run = read_run(Workspace())
+    return replace(run, source=Elsewhere(root))
+
+
+class Elsewhere(Workspace):
+    """A workspace in another folder than the current one; only pictures are read of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read_range(self, path: str, offset: int, size: int) -> bytes:
+        return super().read_range(str(self.root / path), offset, size)
+
+
+@pytest.fixture(scope="module")
+def dataset(run: Run) -> Dataset:
+    return run.datasets[0]
 
 
 def scores_of(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -194,16 +200,6 @@ def test_the_floor_is_the_picture_figure_and_never_below_chance(dataset: Dataset
     assert facts.picture(replace(dataset, shortcuts=dataset.shortcuts.assign(auroc=value)))["floor"] == floor
 
 
-def test_headline_equals_the_metrics_and_is_plain_json(dataset: Dataset):
-    found = facts.headline([dataset])
-    row = dataset.metrics.query("level == 'video' and method == 'all' and metric == 'auroc'").iloc[0]
-    assert found["one"]["video"]["auroc"] == round(row["value"], 4)
-    assert found["one"]["video"]["auroc_lo"] == round(row["lower"], 4)
-    json.dumps(found, allow_nan=False)
-    undefined = facts.headline([replace(dataset, metrics=dataset.metrics.assign(value=np.nan))])
-    assert undefined["one"]["video"]["auroc"] is None
-
-
 def test_caveats_follow_the_facts(dataset: Dataset):
     said = " ".join(caveats([dataset], ["one"], []))
     assert "Fewer than 30 provenance groups" in said and "one (3)" in said
@@ -267,38 +263,43 @@ def test_caveat_when_the_model_is_not_above_the_picture_floor(dataset: Dataset, 
         assert any(f"one ({lower:.3f} to 0.950, floor {floor:.3f})" in sentence for sentence in sentences)
 
 
-def test_sheet_is_even_spread_and_always_the_same(dataset: Dataset):
-    sheet = pictures.sheet([dataset], 4)
+def test_sheet_is_even_spread_and_always_the_same(run: Run, dataset: Dataset):
+    sheet = pictures.sheet(run, 4)
     assert {name: len(part) for name, part in sheet.items()} == {"real": 2, "fake": 2}
     assert {picture["method"] for picture in sheet["fake"]} == {name for name, label in METHODS.items() if label == 1}
     shuffled = replace(dataset, samples=dataset.samples.sample(frac=1, random_state=3))
-    assert pictures.sheet([shuffled], 4) == sheet
+    assert pictures.sheet(replace(run, datasets=[shuffled]), 4) == sheet
     content = base64.b64decode(sheet["real"][0]["source"].removeprefix("data:image/jpeg;base64,"))
     assert content[:2] == b"\xff\xd8"
 
 
-def test_sheet_asks_for_no_more_than_there_is(dataset: Dataset):
-    sheet = pictures.sheet([dataset], 200)
+def test_sheet_asks_for_no_more_than_there_is(run: Run):
+    sheet = pictures.sheet(run, 200)
     assert len(sheet["real"]) == len(sheet["fake"]) == 3
 
 
-def test_sheet_says_when_shards_are_not_there_or_others(dataset: Dataset, tmp_path: Path):
+def test_sheet_says_when_shards_are_not_there_or_others(run: Run, dataset: Dataset, tmp_path: Path):
+    elsewhere = replace(run, source=Elsewhere(tmp_path))
     with pytest.raises(UserError, match=r"set report[.]pictures to false"):
-        pictures.sheet([replace(dataset, shards=tmp_path)], 4)
+        pictures.sheet(elsewhere, 4)
     for shard in dataset.samples.shard.unique():
-        (tmp_path / shard).parent.mkdir(exist_ok=True)
-        (tmp_path / shard).write_bytes(b"")
+        path = tmp_path / "data/shard/one" / shard
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
     with pytest.raises(UserError, match="not the shard"):
-        pictures.sheet([replace(dataset, shards=tmp_path)], 4)
+        pictures.sheet(elsewhere, 4)
 
 
 def test_figures_are_well_formed_and_escaped():
     title = "<b> & 'é\""
     series = {title: [(0.0, 0.0), (1.0, 1.0)], "single": [(0.5, 0.5)]}
+    axis = figures.Axis("x")
     for drawn in (
         figures.lines("a", title, series, figures.Axis(title), figures.Axis("y"), diagonal=True),
         figures.whiskers("b", title, [(title, 0.5, 0.4, 0.6), ("none", 0.7, None, None)]),
         figures.whiskers("c", title, [(title, 0.5, 0.4, 0.6), ("none", 0.7, None, None)], [0.6, None]),
+        figures.lines("d", title, series, axis, axis, points=True, bars=[(0.5, 0.2, 0.7)], level=0.5),
+        figures.steps("e", title, {title: [0.2, 0.8], "b": [1.0, 0.0]}, axis, axis, 0.5),
     ):
         assert drawn.count('class="floor"') == ('title id="c"' in drawn)
         assert ElementTree.fromstring(drawn).find("title").text == title
@@ -311,3 +312,152 @@ def test_fitted_axis_holds_its_values(values: list[float]):
     assert axis.low <= min(values, default=0) and axis.high >= max(values, default=1)
     assert axis.low < axis.high
     assert 2 <= len(axis.ticks) <= 8
+
+
+def test_figures_are_of_the_part_that_is_asked_for(dataset: Dataset):
+    every, free = results.figures(dataset), results.figures(dataset, subset="leak_free")
+    assert set(results.TITLES) <= set(every)
+    assert (every["auroc"]["real"] + every["auroc"]["fake"], every["auroc"]["expected"]) == (8, 9)
+    assert every["auroc"]["coverage"] == pytest.approx(8 / 9)
+    assert free["auroc"]["expected"] < every["auroc"]["expected"]
+    assert results.figures(dataset, "frame")["auroc"]["expected"] == 18
+    assert results.figures(dataset, method="unheard of") == {}
+    assert {row["method"] for row in results.by_method(dataset)} == {name for name, label in METHODS.items() if label}
+    assert results.by_compression(dataset) == []  # there is only c23
+    assert [row["rule"] for row in results.by_rule(dataset) if row["main"]] == ["mean"]
+
+
+def test_hardest_method_comes_first(dataset: Dataset):
+    metrics = dataset.metrics.copy()
+    metrics.loc[(metrics.method == "Deepfakes") & (metrics.metric == "auroc"), "value"] = 0.3
+    assert next(row["method"] for row in results.by_method(replace(dataset, metrics=metrics))) == "Deepfakes"
+
+
+def test_robustness_keeps_the_pictures_as_they_are_apart(dataset: Dataset):
+    (blur,) = results.robustness(dataset)
+    assert (blur["name"], blur["unit"], blur["untouched"]["value"]) == ("blur", "pixels", 0.9)
+    assert [(row["strength"], row["value"]) for row in blur["rows"]] == [(1.0, 0.8), (2.0, pytest.approx(0.7))]
+    assert results.robustness(replace(dataset, robustness=dataset.robustness.iloc[:0])) == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"), [("given", "is a parameter"), ("majority", "is a majority"), ("midpoint", "on validation")]
+)
+def test_the_threshold_is_told_with_where_it_comes_from(dataset: Dataset, chosen: str, said: str):
+    words = results.decision_in_words(replace(dataset, rule=dataset.rule | {"chosen": chosen, "videos": "max"}))
+    assert "the highest of its frames'" in words and "The threshold, 0.500," in words and said in words
+
+
+def with_figure(dataset: Dataset, metric: str, subset: str = "all", **values: float | None) -> Dataset:
+    metrics = dataset.metrics.copy()
+    metrics.loc[(metrics.metric == metric) & (metrics.subset == subset), list(values)] = list(values.values())
+    return replace(dataset, metrics=metrics)
+
+
+@pytest.mark.parametrize(
+    ("free", "said"),
+    [(0.9, ""), (0.6, "clearly other video AUROC"), (None, "No leak-free test videos"), (0.99, "clearly other")],
+)
+def test_caveat_about_the_leak_free_videos(dataset: Dataset, free: float | None, said: str):
+    told = with_figure(dataset, "auroc", value=0.9, lower=0.8, upper=0.95)
+    sentences = " ".join(caveats([with_figure(told, "auroc", "leak_free", value=free)], ["one"], []))
+    assert said in sentences
+    assert ("eak-free" in sentences) == bool(said)
+    if free == 0.6:
+        assert "one (0.600 against 0.900)." in sentences
+
+
+@pytest.mark.parametrize(("error", "said"), [(0.02, False), (0.3, True)])
+def test_caveat_about_calibration_is_about_the_score_with_its_temperature(dataset: Dataset, error: float, said: bool):
+    told = with_figure(with_figure(dataset, "ece", value=0.5), "ece_calibrated", value=error)
+    assert ("may not be read as a probability" in " ".join(caveats([told], ["one"], []))) == said
+
+
+def test_caveats_about_robustness(dataset: Dataset):
+    def said(robustness: pd.DataFrame) -> str:
+        return " ".join(caveats([replace(dataset, robustness=robustness)], ["one"], []))
+
+    assert "blur or noise was not measured" in said(dataset.robustness.iloc[:0])
+    assert "intra only" not in said(dataset.robustness) and "not measured" not in said(dataset.robustness)
+    assert "intra only" in said(dataset.robustness.assign(corruption="h264"))
+
+
+def changed(run: Run, name: str) -> Run:
+    """The run under another name, with another learning rate and worse scores."""
+    dataset = run.datasets[0]
+    scores = dataset.scores.assign(score=(dataset.scores.score * 7) % 1)
+    figures = with_figure(replace(dataset, scores=scores), "auroc", value=0.6, lower=0.4, upper=0.7)
+    return replace(run, name=name, commit="0123456789abcdef", params=run.params | {"lr": 0.5}, datasets=[figures])
+
+
+def test_two_runs_are_compared_and_what_is_equal_is_shown_once(run: Run):
+    html = report.render([run, changed(run, "<topic>")], "html", Knobs(errors=1, timelines=1))
+    ids = re.findall(r'\bid="([^"]*)"', html)
+    assert len(ids) == len(set(ids)) and "comparison" in ids
+    assert "<topic>" not in html and "&lt;topic&gt; against the workspace" in html
+    assert html.count("the same in every run") >= 1 and html.count('id="d0"') == 1 and 'id="d1"' not in html
+    assert re.search(r"<code>lr</code></th><td[^>]*>[^<]*</td><td[^>]*>0.5</td>", html)
+    assert {"r0d0", "r1d0", "roc-all-0"} <= set(ids)
+    assert "0123456789" in html and "0123456789abcdef" not in html
+
+
+def test_other_data_of_two_runs_are_shown_for_each(run: Run):
+    other = replace(run.datasets[0], assignments=run.datasets[0].assignments.iloc[1:])
+    assert not facts.same_data(run.datasets[0], other) and facts.same_data(other, replace(other, scores=None))
+    html = report.render([run, replace(run, name="topic", datasets=[other])], "html", Knobs(pictures=False))
+    assert 'id="d1"' in html and "the same in every run" not in html and ">of topic</span>" in html
+
+
+def test_the_page_of_one_run_compares_nothing_and_holds_what_the_knobs_say(run: Run):
+    html = report.render([run], "html", Knobs(pictures=False, timelines=0))
+    assert 'id="comparison"' not in html and "<img" not in html and "data:image" not in html
+    assert page.summary(run) in html and "of the workspace" not in html
+    assert "<img" in report.render([run], "html", Knobs(sheet=4))
+
+
+def test_learning_curves_of_several_runs_are_one_chart_per_figure(run: Run):
+    alone, together = charts.curves([run]), charts.curves([run, replace(run, name="topic")])
+    assert [(chart["title"], chart["lines"]) for chart in alone] == [("Loss", ["train", "val"]), ("AUROC", ["val"])]
+    assert [chart["title"] for chart in together] == ["Loss, train", "AUROC, val", "Loss, val"]
+    assert all(chart["lines"] == ["the workspace", "topic"] for chart in together)
+
+
+def test_the_headline_says_how_sure_a_difference_is():
+    row = {"metric": "auroc", "dataset": "one", "first": 0.8, "second": 0.9, "difference": 0.1}
+    clear = row | {"lower": 0.05, "upper": 0.15}
+    unclear = row | {"dataset": "two", "second": 0.7, "difference": -0.1, "lower": -0.3, "upper": 0.1}
+    words = page._headline("topic", [unclear, clear])
+    assert words.startswith(
+        "topic: the AUROC on one rose from 0.800 to 0.900 (+0.100, 95 % interval +0.050 to +0.150);"
+    )
+    assert words.endswith(
+        "; no clear difference in AUROC on two, from 0.800 to 0.700 (−0.100, 95 % interval −0.300 to +0.100)."
+    )
+    assert "without an interval" in page._headline("topic", [row | {"lower": None, "upper": None}])
+    assert "not known" in page._headline("topic", [clear | {"difference": None}])
+    assert "no dataset" in page._headline("topic", [])
+
+
+def test_knobs_of_an_older_revision_are_the_defaults():
+    assert knobs_of({"report": {"pictures": False, "sheet": 8, "gone": 1}}) == Knobs(pictures=False, sheet=8)
+    assert knobs_of({}) == knobs_of({"report": None}) == Knobs()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a: [", "names no datasets"),
+        ("datasets: [one]", "names no datasets"),
+        ("datasets: {one: {layout: ffpp}}", r"params.yaml of the workspace: datasets.one.root: Field required"),
+    ],
+)
+def test_a_run_without_readable_datasets_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, said: str
+):
+    (tmp_path / "params.yaml").write_text(content)
+    (tmp_path / "data/audit").mkdir(parents=True)
+    tables.write(tmp_path / "data/audit/shortcuts.parquet", [], tables.SHORTCUTS, ["probe"])
+    tables.write(tmp_path / "data/audit/leaks.parquet", [], tables.ACROSS, ["kind"])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=said):
+        read_run(Workspace())

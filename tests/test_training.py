@@ -2,7 +2,6 @@ import itertools
 from math import exp, log
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from pydantic import ValidationError
@@ -347,11 +346,3 @@ def test_a_loss_that_is_no_number_is_reported(tmp_path):
 def test_an_embedding_has_no_score_to_ask_for(changes):
     with pytest.raises(ValidationError, match="an embedding"):
         recipe(loss="triplet", **changes)
-
-
-def test_thresholds_come_from_frames_and_from_videos():
-    table = pd.DataFrame({"video": ["a", "a", "b", "b"], "label": [0, 0, 1, 1]})
-    probabilities = np.array([0.1, 0.5, 0.4, 0.9])
-    found = loop.choose_thresholds(table, np.log(probabilities / (1 - probabilities)))
-    assert found["frame"] == pytest.approx(0.7)  # equally good: 0.25 and 0.7; 0.7 is the nearer to 0.5
-    assert found["video"] == pytest.approx((0.3 + 0.65) / 2)

@@ -219,20 +219,20 @@ def test_a_swapped_label_made_consistent_with_manifest_and_lock(
     commit(project, "Nothing to see here")
     files, (sample,) = findings(capsys)
     known = [(place, "altered", f"{SHARDS}/manifest.json") for place in ("cache", "workspace")]
-    assert files == known and sample.startswith(f"{key}: label is ")  # reports/metrics/data.json knows the manifest
+    assert files == known and sample.startswith(f"{key}: label is ")  # reports/manifests.json knows the manifest
 
 
 def test_a_manifest_that_git_does_not_know(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = "reports/metrics/data.json"
-    facts = json.loads((project / path).read_text())
-    facts[OWN]["manifest_sha256"] = "0" * 64
-    facts[KEY]["manifest_sha256"] = sha256_of_file(project / f"data/shard/{KEY}/manifest.json")
-    (project / path).write_text(json.dumps(facts))
+    path = "reports/manifests.json"
+    hashes = json.loads((project / path).read_text())
+    hashes[OWN] = "0" * 64
+    hashes[KEY] = sha256_of_file(project / f"data/shard/{KEY}/manifest.json")
+    (project / path).write_text(json.dumps(hashes))
     altered = [("cache", f"{SHARDS}/manifest.json"), ("workspace", f"{SHARDS}/manifest.json"), ("workspace", path)]
     found = report(capsys)
     assert found["notes"] == [f"{path} is not as committed; manifests were compared with the file as it is here"]
 
-    commit(project, "Facts")
+    commit(project, "Hashes")
     found = report(capsys)
     assert sorted((f["place"], f["path"]) for f in found["findings"]) == altered and found["notes"] == []
 
@@ -253,7 +253,7 @@ def test_a_manifest_that_does_not_fit_its_folder(project: Path, capsys: pytest.C
         for place in ("cache", "workspace")
         for problem, name in (
             ("altered", "_info.json"),
-            ("altered", "manifest.json"),  # reports/metrics/data.json knows another
+            ("altered", "manifest.json"),  # reports/manifests.json knows another
             ("altered", "test/test-000001.tar"),
             ("extra", "val/val-000000.tar"),
             ("missing", "val/val-000009.tar"),
@@ -359,7 +359,7 @@ def test_one_split_imported_with_its_index(
 
 def test_what_was_here_and_is_gone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(project / SHARDS)
-    (project / "reports/metrics/data.json").unlink()  # Git has it, and the lock knows it
+    (project / "reports/manifests.json").unlink()  # Git has it, and the lock knows it
     shutil.rmtree(project / "data/check" / OWN)
     (project / "data/check" / OWN).write_text("no folder")
     listed = listing_of(project, f"split@{OWN}")
@@ -370,7 +370,7 @@ def test_what_was_here_and_is_gone(project: Path, capsys: pytest.CaptureFixture[
         ("cache", "missing", f"data/split/{OWN}"),
         ("workspace", "altered", f"data/check/{OWN}"),
         ("workspace", "missing", SHARDS),
-        ("workspace", "missing", "reports/metrics/data.json"),
+        ("workspace", "missing", "reports/manifests.json"),
     ]
 
 

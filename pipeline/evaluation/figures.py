@@ -1,6 +1,7 @@
 """Figures of every part of the scores: by level, rule, leak-free subset, method and compression."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,50 +9,90 @@ import pandas as pd
 from pipeline import tables
 from pipeline.evaluation.decisions import Decisions
 from pipeline.files import sha256_of_text
-from pipeline.metrics import binary, bootstrap
+from pipeline.metrics import binary, bootstrap, calibration
+from pipeline.metrics.bootstrap import Interval
 
 ALL = "all"
 LEAK_FREE = "leak_free"
+OVERALL = {"subset": ALL, "method": ALL, "compression": ALL}
+CALIBRATED = ("log_loss", "brier", "ece")  # once more as <name>_calibrated; a temperature changes no order
+
+Row = dict[str, Any]
 
 
-def metric_rows(
-    scores: pd.DataFrame, dataset: str, decisions: Decisions, draws: int, seed: int
-) -> list[dict[str, object]]:
+def metric_rows(scores: pd.DataFrame, dataset: str, decisions: Decisions, draws: int, seed: int) -> list[Row]:
     """Return rows of tables.METRICS for `scores`, the rows of tables.SCORES of one dataset.
 
-    The parts are all items, the leak-free ones, each fake method against all reals, and each compression.
+    The parts are all items, the leak-free ones, each fake method against all reals, and each compression. The metrics
+    are binary.METRICS and, where the level has a temperature, log_loss_calibrated, brier_calibrated, ece_calibrated.
+
+    Videos have an interval for every figure. Frames have one for the AUROC of all and of the leak-free ones alone: they
+    may be millions, and a draw goes over each of them.
     """
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for level, items in scores.groupby("level"):
-        rule = decisions.rule if level == "video" else ""
-        threshold = decisions.thresholds[str(level)]
+        overall = _cell(items, dataset, str(level), OVERALL, decisions, draws, seed)
+        if items["leak_free"].all():  # the same items: the same figures, to the last digit of their intervals
+            rows += overall + [row | {"subset": LEAK_FREE} for row in overall]
+        else:
+            leak_free = items[items["leak_free"]]
+            part = OVERALL | {"subset": LEAK_FREE}
+            rows += overall + _cell(leak_free, dataset, str(level), part, decisions, draws, seed)
         for part, chosen in _parts(items):
-            cell = {"dataset": dataset, "level": level, "rule": rule, **part}
-            # A seed of its own per cell: the intervals of two cells must not hang together by their draws.
-            cell_seed = int(sha256_of_text(seed, *cell.values())[:15], 16)
-            rows += [cell | row for row in _of_part(chosen, threshold, draws, cell_seed)]
+            rows += _cell(chosen, dataset, str(level), part, decisions, draws, seed)
     return rows
 
 
+def overall_rows(scores: pd.DataFrame, dataset: str, decisions: Decisions, draws: int, seed: int) -> list[Row]:
+    """Return rows of tables.METRICS for the video rows of `scores` as a whole, to set one rule beside another."""
+    videos = scores[scores["level"] == "video"]
+    return _cell(videos, dataset, "video", OVERALL, decisions, draws, seed)
+
+
 def _parts(items: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
-    """Yield the columns subset, method and compression of each part, and its items."""
-    yield {"subset": ALL, "method": ALL, "compression": ALL}, items
-    yield {"subset": LEAK_FREE, "method": ALL, "compression": ALL}, items[items.leak_free]
+    """Yield the columns subset, method and compression of each method and compression, and its items."""
     for method in sorted(set(items.loc[items.label == tables.FAKE, "method"])):
-        chosen = items[(items.label == tables.REAL) | (items.method == method)]
-        yield {"subset": ALL, "method": method, "compression": ALL}, chosen
+        yield OVERALL | {"method": method}, items[(items.label == tables.REAL) | (items.method == method)]
     for compression in sorted(set(items.compression)):
-        yield {"subset": ALL, "method": ALL, "compression": compression}, items[items.compression == compression]
+        yield OVERALL | {"compression": compression}, items[items.compression == compression]
 
 
-def _of_part(items: pd.DataFrame, threshold: float, draws: int, seed: int) -> Iterator[dict[str, object]]:
-    """Yield metric, value, interval and counts."""
+def _cell(
+    items: pd.DataFrame, dataset: str, level: str, part: dict[str, str], decisions: Decisions, draws: int, seed: int
+) -> list[Row]:
+    """Return the rows of one part: each metric's value and interval, and the counts behind them."""
+    cell = {"dataset": dataset, "level": level, "rule": decisions.rule if level == "video" else "", **part}
+    # A seed of its own per cell: the intervals of two cells must not hang together by their draws.
+    cell_seed = int(sha256_of_text(seed, *cell.values())[:15], 16)
     scored = items[items.status == "scored"]
-    labels, values = scored.label.to_numpy(np.int64), scored.score.to_numpy(np.float64)
+    labels = scored.label.to_numpy(np.int64)
     counts = {"real": int((labels == tables.REAL).sum()), "fake": int((labels == tables.FAKE).sum())}
     counts |= {"groups": int(scored.group.nunique()), "expected": len(items)}
-    found = binary.binary_metrics(labels, values, threshold)
-    _, lower, upper = bootstrap.auroc_interval(labels, values, scored.group.to_numpy(), draws, seed)
-    for name, value in found.items():
-        bounds = (lower, upper) if name == "auroc" else (np.nan, np.nan)
-        yield {"metric": name, "value": value, "lower": bounds[0], "upper": bounds[1]} | counts
+    bounded: Sequence[str] = binary.METRICS
+    if level == "frame":
+        bounded = ("auroc",) if part["method"] == part["compression"] == ALL else ()
+    found = _figures(scored, decisions, level, bounded, draws, cell_seed)
+    return [cell | {"metric": name} | figure._asdict() | counts for name, figure in found.items()]
+
+
+def _figures(
+    scored: pd.DataFrame, decisions: Decisions, level: str, bounded: Sequence[str], draws: int, seed: int
+) -> dict[str, Interval]:
+    """Return each metric; those that `bounded` names with their intervals."""
+    labels, groups = scored.label.to_numpy(np.int64), scored.group.to_numpy()
+    threshold, temperature = decisions.thresholds[level], decisions.temperatures[level]
+
+    def figures(values: np.ndarray, names: Sequence[str]) -> dict[str, Interval]:
+        drawn = [name for name in names if name in bounded]
+        found = bootstrap.intervals(labels, values, groups, threshold, draws, seed, drawn) if drawn else {}
+        if len(drawn) < len(names):
+            alone = binary.binary_metrics(labels, values, threshold)
+            found |= {name: Interval(alone[name], np.nan, np.nan) for name in names if name not in drawn}
+        return found
+
+    values = scored.score.to_numpy(np.float64)
+    found = figures(values, binary.METRICS)
+    if temperature is not None:
+        calibrated = figures(calibration.calibrated(values, temperature), CALIBRATED)
+        found |= {f"{name}_calibrated": figure for name, figure in calibrated.items()}
+    return found

@@ -1,12 +1,12 @@
-"""What a network makes of a test split: a row for every frame and video expected, and the figures from them."""
+"""What a network makes of a test split: a row for every frame and video that was expected."""
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.aggregation import Rule, vote
+from pipeline import aggregation
+from pipeline.aggregation import Rule
 from pipeline.errors import UserError
-from pipeline.models import scoring
 
 FAILED = "failed"
 NO_FRAME = "no_usable_frame"
@@ -21,18 +21,17 @@ def dealt_test(learned: pd.DataFrame, key: str) -> set[str]:
     return set(learned.loc[(learned["dataset"] == key) & (learned["part"] == "test"), "key"])
 
 
-def frame_scores(samples: pd.DataFrame, logits: npt.NDArray[np.float64], frames: pd.DataFrame) -> pd.DataFrame:
-    """Return one row of tables.SCORES per test frame that was tried: `samples` are scored, failed `frames` are not.
+def frame_scores(samples: pd.DataFrame, scores: npt.NDArray[np.float64], frames: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per test frame that was tried: `samples` are scored, failed `frames` are not.
 
-    `samples` are the test rows of tables.SAMPLES and `logits` (n,) the network's outputs for them, in their order;
-    `frames` are all rows of tables.FRAMES of the dataset.
+    `samples` are the test rows of tables.SAMPLES and `scores` (n,) their probabilities of fake, 0..1, in their order;
+    `frames` are all rows of tables.FRAMES of the dataset. The rows are of tables.SCORES, but for compression and
+    leak_free, which evaluate.evaluate adds.
     """
     failed = frames[(frames["split"] == "test") & (frames["status"] == FAILED)]
     shared = ["video", "frame", "key", "split", "label", "method", "group"]
     dataset = frames["video"].str.split("/").str[0]
-    scored = samples[["dataset", *shared]].assign(
-        score=scoring.probability(logits), frames_scored=1, status="scored", reason=""
-    )
+    scored = samples[["dataset", *shared]].assign(score=scores, frames_scored=1, status="scored", reason="")
     unscored = failed[shared].assign(
         dataset=dataset[failed.index], score=np.nan, frames_scored=0, status="unscored", reason=failed["reason"]
     )
@@ -45,12 +44,12 @@ def frame_scores(samples: pd.DataFrame, logits: npt.NDArray[np.float64], frames:
 def video_scores(
     videos: pd.DataFrame, frames: pd.DataFrame, rule: Rule = "mean", frame_threshold: float = 0.5
 ) -> pd.DataFrame:
-    """Return one row of tables.SCORES per test video of `videos` (tables.ASSIGNMENTS), scored from its frames.
+    """Return one row per test video of `videos` (tables.ASSIGNMENTS), scored from its frames by `rule`.
 
-    `frames` is what `frame_scores` returned. By `rule` a video's score is the mean of its frames' scores, or what
-    voting.vote makes of its frames, those above `frame_threshold` being called fake. A video without a scored frame is
-    unscored: for the reason it was rejected for, else the one most of its frames failed for, else no_usable_frame; one
-    that the vote drops is so for vote_dropped. Raises UserError without any test video.
+    `frames` is what `frame_scores` returned; by a vote those above `frame_threshold` are called fake. A video without a
+    scored frame is unscored: for the reason it was rejected for, else the one most of its frames failed for, else
+    no_usable_frame; one that the vote drops is so for vote_dropped. The rows are as of `frame_scores`. Raises UserError
+    without any test video.
     """
     expected = videos[videos["split"] == "test"]
     if expected.empty:
@@ -59,17 +58,15 @@ def video_scores(
     unknown = sorted(set(scored["video"]) - set(expected["video"]))
     if unknown:
         raise UserError(f"{unknown[0]} has test pictures but is no test video of its split table; run `dvc repro`")
-    known = scoring.video_scores(scored)
-    if rule != "mean":
-        known["score"] = _votes(scored, rule, frame_threshold)
+    score = aggregation.by_video(scored, rule, frame_threshold)
     rows = expected[["video", "split", "label", "method", "group"]].fillna({"group": ""}).reset_index(drop=True)
     rows = rows.assign(
         level="video",
         dataset=rows["video"].str.split("/").str[0],
         frame=None,
         key=rows["video"],
-        score=rows["video"].map(known["score"]).astype(float),
-        frames_scored=rows["video"].map(known["frames"]).fillna(0).astype(int),
+        score=rows["video"].map(score).astype(float),
+        frames_scored=rows["video"].map(scored.groupby("video").size()).fillna(0).astype(int),
     )
     has_score = rows["score"].notna()
     rows["status"] = np.where(has_score, "scored", "unscored")
@@ -80,14 +77,6 @@ def video_scores(
     if len(rows) != len(expected) or rows["video"].duplicated().any():
         raise AssertionError(f"evaluate: {len(expected)} test videos in, {len(rows)} out")
     return rows
-
-
-def _votes(frames: pd.DataFrame, rule: str, threshold: float) -> pd.Series:
-    """Return the score of each video by the votes of its scored frames, NaN where they give none; index video."""
-    called_fake = (frames["score"] > threshold).groupby(frames["video"])
-    counts = zip(called_fake.size(), called_fake.sum(), strict=True)
-    scores = [vote(rule, int(size - fake), int(fake)) for size, fake in counts]
-    return pd.Series(scores, index=called_fake.size().index, dtype=float)
 
 
 def _main_reasons(frames: pd.DataFrame) -> pd.Series:

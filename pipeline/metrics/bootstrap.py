@@ -1,65 +1,160 @@
 """95 % intervals: the bootstrap over provenance groups."""
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.metrics.binary import Labels, Scores, both_classes
+from pipeline.metrics import weighted
+from pipeline.metrics.binary import METRICS, Labels, Scores, both_classes
 
 CONFIDENCE = 0.95
 FEWEST_GROUPS = 3
-_CHUNK = 4_000_000  # weights held at once by the bootstrap; bounds its memory at some 100 MB
+_TAIL = (1 - CONFIDENCE) / 2
+_CHUNK = 250_000  # weights held at once: some ten arrays of 2 MB, which the processor's cache nearly holds
+_DIGITS = 12  # behind the point; the ones after depend on the order in which a processor adds up
+_LOSSES = ("log_loss", "brier", "ece")  # no shares of items: the exact bound of a share does not hold for them
+
+
+class Interval(NamedTuple):
+    """A figure and its 95 % interval; NaN where undefined."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+def intervals(
+    labels: Labels,
+    scores: Scores,
+    groups: npt.NDArray[np.generic],
+    threshold: float,
+    draws: int,
+    seed: int,
+    only: Sequence[str] = METRICS,
+) -> dict[str, Interval]:
+    """Return the figures `only` of binary.METRICS, each with its 95 % interval over independent groups.
+
+    Arguments: `labels` (n,) integers 0 or 1; `scores` (n,) in 0..1, higher = more likely fake; `groups` (n,) text or
+    integers: items of one group (frames of a video, videos of one provenance) are not independent and are drawn
+    together; a score above `threshold` is called fake; `draws` bootstrap draws, `seed` any non-negative integer.
+
+    Percentile bootstrap over groups (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13), for
+    auroc on the logit scale (see `_on_logit_scale`); draws in which a figure is undefined are left out of its interval.
+    At 0 or 1 the draws are alike and the bootstrap would claim certainty; there the open end (not that of log_loss,
+    brier, ece) is at least as far away as the exact bound for m successes in m trials, (2.5 %)^(1/m) (Clopper and
+    Pearson, Biometrika 26, 1934), with m = the smaller of the numbers of groups that hold a real and that hold a fake.
+    Fewer than `FEWEST_GROUPS` groups give no interval: they can be drawn in so few ways that it would look narrow.
+
+    Simulated with 20, 50 and 200 groups (benchmarks/intervals.py has the simulation), the interval of auroc held the
+    truth in 94.8 to 96.3 % of 1,000 data sets, that of eer in 95 to 98 % and those at a threshold in 92 to 95 %. At low
+    FPR few items count: with 20 groups tpr_at_5_fpr was held in 83 % and partial_auroc in 77 %, with 50 in 94 and 87 %.
+    """
+    if len(labels) == 0:
+        return dict.fromkeys(only, Interval(np.nan, np.nan, np.nan))
+    names, member = np.unique(groups, return_inverse=True)
+    figures = weighted.prepare(labels, scores, member, threshold, only)
+    values, drawn = _values_and_draws(figures, len(names), len(labels), draws, seed)
+    trials = min(len(np.unique(member[labels == label])) for label in np.unique(labels))
+    return {name: _interval(value, _bounds(name, value, drawn[name], trials)) for name, value in values.items()}
+
+
+def paired_intervals(
+    labels: Labels,
+    first: Scores,
+    second: Scores,
+    groups: npt.NDArray[np.generic],
+    thresholds: tuple[float, float],
+    draws: int,
+    seed: int,
+) -> dict[str, Interval]:
+    """Return by how much `second` differs from `first` in every figure of binary.METRICS, second - first.
+
+    Arguments as of `intervals`: two detectors' scores (n,) of the same items, each with its own threshold. Both are
+    judged on the same drawn groups; the interval is the percentile one of the difference. Below 0 or above 0 on both
+    ends: the two differ by more than the choice of the groups explains.
+    """
+    if len(labels) == 0:
+        return dict.fromkeys(METRICS, Interval(np.nan, np.nan, np.nan))
+    names, member = np.unique(groups, return_inverse=True)
+    of_both = [
+        weighted.prepare(labels, scores, member, threshold)
+        for scores, threshold in zip((first, second), thresholds, strict=True)
+    ]
+
+    def differences(times: weighted.Array) -> dict[str, weighted.Array]:
+        before, after = (figures(times) for figures in of_both)
+        return {name: after[name] - before[name] for name in METRICS}
+
+    values, drawn = _values_and_draws(differences, len(names), len(labels), draws, seed)
+    return {name: _interval(value, _percentiles(drawn[name])) for name, value in values.items()}
 
 
 def auroc_interval(
     labels: Labels, scores: Scores, groups: npt.NDArray[np.generic], draws: int, seed: int
 ) -> tuple[float, float, float]:
-    """Return the AUROC and its 95 % interval `(auroc, lower, upper)` over independent groups; NaN where undefined.
-
-    Arguments: `labels` (n,) integers 0 or 1; `scores` (n,), higher = more likely fake; `groups` (n,) text or integers:
-    items of one group (frames of a video, videos of one provenance) are not independent and are drawn together.
-    `draws` bootstrap draws, `seed` any non-negative integer.
-
-    Percentile bootstrap over groups (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13); draws
-    without one of the classes are left out. With perfectly separated classes every draw is alike and the bootstrap
-    would claim certainty; the open end is then the exact bound for m successes in m trials, (2.5 %)^(1/m) (Clopper
-    and Pearson 1934), with m = the smaller of the numbers of groups that hold a real and that hold a fake.
-    Fewer than `FEWEST_GROUPS` groups give no interval: they can be drawn in so few ways that it would look narrow.
-    """
-    nan = float("nan")
+    """Return `(auroc, lower, upper)`, as `intervals` does; scores need not be probabilities. NaN where undefined."""
     if not both_classes(labels):
-        return nan, nan, nan
-    names, member = np.unique(groups, return_inverse=True)
-    order = np.argsort(scores, kind="stable")
-    fake, member, ascending = labels[order] == 1, member[order], scores[order]
-    starts = np.flatnonzero(np.r_[True, ascending[1:] != ascending[:-1]])
-    auroc = float(_weighted_auroc(np.ones((1, len(labels))), fake, starts)[0])
-    if len(names) < FEWEST_GROUPS:
-        return auroc, nan, nan
-    tail = (1 - CONFIDENCE) / 2
-    if auroc in (0.0, 1.0):
-        trials = min(len(np.unique(member[fake])), len(np.unique(member[~fake])))
-        bound = float(tail ** (1 / trials))
-        return (auroc, bound, 1.0) if auroc == 1.0 else (auroc, 0.0, 1 - bound)
-    times_drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-    chunks = np.array_split(times_drawn, max(1, draws * len(labels) // _CHUNK))
-    drawn = np.concatenate([_weighted_auroc(chunk[:, member].astype(float), fake, starts) for chunk in chunks])
-    drawn = drawn[np.isfinite(drawn)]
-    if len(drawn) == 0:
-        return auroc, nan, nan
-    lower, upper = np.quantile(drawn, [tail, 1 - tail])
-    return auroc, float(lower), float(upper)
+        return np.nan, np.nan, np.nan
+    return intervals(labels, scores, groups, 0.5, draws, seed, only=("auroc",))["auroc"]
 
 
-def _weighted_auroc(
-    weights: npt.NDArray[np.float64], fake: npt.NDArray[np.bool_], starts: npt.NDArray[np.integer]
-) -> npt.NDArray[np.float64]:
-    """Return the AUROC per row of `weights` (rows, n), items by ascending score; equal scores begin at `starts`.
+def _interval(value: float, bounds: tuple[float, float]) -> Interval:
+    return Interval(*(round(figure, _DIGITS) for figure in (value, *bounds)))
 
-    AUROC = share of (real, fake) pairs in which the fake scores higher, ties counting half (Mann and Whitney 1947).
+
+def _values_and_draws(
+    figures: Callable[[weighted.Array], dict[str, weighted.Array]], groups: int, items: int, draws: int, seed: int
+) -> tuple[dict[str, float], dict[str, weighted.Array]]:
+    """Return each figure's value, and its values in the draws, of which there are none for too few groups."""
+    values = {name: float(value[0]) for name, value in figures(np.ones((1, groups))).items()}
+    enough = draws if groups >= FEWEST_GROUPS else 0
+    chunks = [figures(times) for times in _times_drawn(groups, items, enough, seed)]
+    return values, {name: np.concatenate([[], *(chunk[name] for chunk in chunks)]) for name in values}
+
+
+def _times_drawn(groups: int, items: int, draws: int, seed: int) -> Iterator[weighted.Array]:
+    """Yield how often each group is drawn, (rows, groups), `draws` rows in all, few enough at once for memory."""
+    random = np.random.default_rng(seed)
+    rows = max(1, _CHUNK // items)
+    for start in range(0, draws, rows):
+        here = min(rows, draws - start)
+        drawn = random.integers(groups, size=(here, groups)) + groups * np.arange(here)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=here * groups).reshape(here, groups).astype(np.float64)
+
+
+def _bounds(name: str, value: float, drawn: weighted.Array, trials: int) -> tuple[float, float]:
+    if name == "auroc" and value not in (0.0, 1.0):
+        return _on_logit_scale(value, drawn, trials)
+    lower, upper = _percentiles(drawn)
+    if name in _LOSSES or value not in (0.0, 1.0) or np.isnan(lower):
+        return lower, upper
+    exact = float(_TAIL ** (1 / trials))
+    return (min(lower, exact), 1.0) if value == 1.0 else (0.0, max(upper, 1 - exact))
+
+
+def _percentiles(drawn: weighted.Array) -> tuple[float, float]:
+    defined = drawn[np.isfinite(drawn)]
+    if len(defined) == 0:
+        return np.nan, np.nan
+    lower, upper = np.quantile(defined, [_TAIL, 1 - _TAIL])
+    return float(lower), float(upper)
+
+
+def _on_logit_scale(auroc: float, drawn: weighted.Array, trials: int) -> tuple[float, float]:
+    """Return the interval of an AUROC between 0 and 1 from those drawn: symmetric on the logit scale.
+
+    The standard error is that of the drawn AUROCs, carried to the logit by the delta method, divided by
+    auroc (1 - auroc): the logits of drawn AUROCs of 0 or 1 would be infinite. The quantile is Student's with
+    `trials` - 1 degrees of freedom, `trials` being the groups that hold the scarcer class; with one there is none.
     """
-    fakes = np.add.reduceat(weights * fake, starts, axis=1)
-    reals = np.add.reduceat(weights * ~fake, starts, axis=1)
-    reals_below = np.cumsum(reals, axis=1) - reals / 2
-    pairs = fakes.sum(axis=1) * reals.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        return np.asarray((fakes * reals_below).sum(axis=1) / np.where(pairs > 0, pairs, np.nan))
+    from scipy.special import expit, logit
+    from scipy.stats import t
+
+    defined = drawn[np.isfinite(drawn)]
+    if not np.isfinite(auroc) or len(defined) < 2 or trials < 2:
+        return np.nan, np.nan
+    error = np.std(defined, ddof=1) / (auroc * (1 - auroc))
+    lower, upper = expit(logit(auroc) + t.ppf([_TAIL, 1 - _TAIL], trials - 1) * error)
+    return float(lower), float(upper)

@@ -1,10 +1,9 @@
-"""Score pictures with a network, and videos by the mean of their frames."""
+"""Score pictures with a network."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 
 from pipeline import machine
@@ -71,14 +70,3 @@ def logits_of_stored(stored: Stored, samples: Samples, batch_size: int) -> npt.N
 def probability(logit: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the probability of fake, 0..1, for logits of any size (n,)."""
     return np.asarray(np.exp(-np.logaddexp(0, -logit)))
-
-
-def video_scores(frames: pd.DataFrame) -> pd.DataFrame:
-    """Return per video the mean of its frames' scores: index video (ascending), columns label, score, frames (number).
-
-    `frames` has the columns video, label, score. A video is its full key (dataset/method/compression/name): two methods
-    may well use the same file name, and are never merged.
-    """
-    return frames.groupby("video", sort=True).agg(
-        label=("label", "first"), score=("score", "mean"), frames=("score", "size")
-    )

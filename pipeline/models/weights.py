@@ -109,7 +109,7 @@ def _content(path: Path) -> object:
 
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # each reader has errors of its own, and torch's advise to read files that may run programs
+    except Exception:  # each reader has errors of its own, and torch's advice to read files that may run programs
         raise UserError(
             f"train.pretrained: {path} cannot be read as weights; give a .safetensors file, or one that "
             "torch.save wrote of tensors alone (model.state_dict())"

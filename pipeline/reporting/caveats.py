@@ -9,11 +9,13 @@ from pipeline.reporting.facts import (
     container,
     groups_tested,
     picture,
-    results,
     subset_in_words,
     ties,
     ties_across,
 )
+from pipeline.reporting.results import TITLES, calibration, figures, robustness
+
+BADLY_CALIBRATED = 0.1  # mean distance between score and share of fakes (ECE)
 
 _GENERAL = [
     "Every figure comes from one training with one seed; another seed would move it, and no interval shows that.",
@@ -39,6 +41,17 @@ _SHARED = {
 }
 _ACROSS = "The model was not trained on the dataset, but has learned from videos that its test videos are tied to"
 _SUBSET = "Only a part of the dataset was taken, as whole provenance groups; the rest may give other figures"
+_LEAK_FREE = (
+    "The leak-free test videos, which share nothing with what was learned from, give a clearly other video AUROC: "
+    "theirs says more about new videos"
+)
+_ALL_LEAK = "No leak-free test videos of both classes are left: how the model does on new videos was not measured"
+_UNCALIBRATED = f"A score may not be read as a probability: its calibration error is above {BADLY_CALIBRATED}"
+_NOT_ROBUST = "How the figures hold under compression, blur or noise was not measured"
+_INTRA = (
+    "H.264 was tried on each crop as a single I-frame (intra only): compression as videos have it, from frame to frame "
+    "and of whole pictures, may do more or less harm"
+)
 _LOST = "Some test videos could not be scored, and the figures leave them out"
 
 
@@ -72,8 +85,8 @@ def _of_data(dataset: Dataset) -> Iterator[tuple[str, str]]:
 
 
 def _of_figures(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    video = results(dataset).get("video", {}).get("all", {})
-    auroc, coverage = video.get("auroc"), video.get("coverage")
+    video = figures(dataset)
+    auroc = video.get("auroc")
     floor = picture(dataset)["floor"]
     if (groups := groups_tested(dataset)) < FEW_GROUPS:
         yield _FEW, f"{groups}"
@@ -83,8 +96,27 @@ def _of_figures(dataset: Dataset) -> Iterator[tuple[str, str]]:
             yield _CHANCE, ends
         if floor is not None and auroc["lower"] <= floor:
             yield _FLOOR, f"{ends}, floor {floor:.3f}"
-    if coverage and coverage["value"] is not None and coverage["value"] < 1:
-        yield _LOST, f"{100 * coverage['value']:.1f} % scored"
+    if auroc and auroc["coverage"] is not None and auroc["coverage"] < 1:
+        yield _LOST, f"{100 * auroc['coverage']:.1f} % scored"
+    yield from _of_leak_free(dataset)
+    tempered = {row["title"]: row["after"] or row["before"] for row in calibration(dataset)["rows"]}
+    error = tempered.get(TITLES["ece"], {}).get("value")
+    if error is not None and error > BADLY_CALIBRATED:
+        yield _UNCALIBRATED, f"{error:.3f}"
+    if not (tried := robustness(dataset)):
+        yield _NOT_ROBUST, ""
+    elif "h264" in {entry["name"] for entry in tried}:
+        yield _INTRA, ""
+
+
+def _of_leak_free(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    every, free = (figures(dataset, subset=subset).get("auroc") for subset in ("all", "leak_free"))
+    if not every or every["value"] is None:
+        return
+    if not free or free["value"] is None:
+        yield _ALL_LEAK, ""
+    elif every["lower"] is not None and not every["lower"] <= free["value"] <= every["upper"]:
+        yield _LEAK_FREE, f"{free['value']:.3f} against {every['value']:.3f}"
 
 
 def _of_leaks(dataset: Dataset, trained_on: list[str]) -> Iterator[tuple[str, str]]:

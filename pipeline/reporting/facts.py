@@ -14,8 +14,6 @@ FEW_GROUPS = 30  # below this many provenance groups a bootstrap interval is a r
 
 FRAME_COLUMNS = ["video", "split", "label", "group", "status", "reason", *shortcuts.CROP_COLUMNS]
 
-_VIDEO_FIGURES = ("auroc", "eer", "ap", "accuracy", "f1", "coverage")
-_FRAME_FIGURES = ("auroc",)
 _CONTAINER_WORDS = {
     "unknown": "There are too few videos to say whether the container tells the label.",
     "tells": "The container alone tells the label, a fault of the dataset: a detector may learn it instead.",
@@ -58,6 +56,18 @@ class Dataset:
     def threshold(self) -> float:
         """The score above which a video is called fake."""
         return float(self.rule["thresholds"]["video"])
+
+
+_OF_DATA = ("videos", "findings", "assignments", "leaks", "ties", "across", "frames", "filled", "samples", "shortcuts")
+
+
+def same_data(one: Dataset, other: Dataset) -> bool:
+    """Return whether everything a report says of the data, and of nothing a model did, is the same."""
+    plain = (one.key, one.built_in, one.subset, one.verdict) == (other.key, other.built_in, other.subset, other.verdict)
+    return plain and all(
+        getattr(one, name).reset_index(drop=True).equals(getattr(other, name).reset_index(drop=True))
+        for name in _OF_DATA
+    )
 
 
 def lifted(card: dict[str, Any], datasets: Iterable[Dataset]) -> list[dict[str, Any]]:
@@ -160,37 +170,6 @@ def picture(dataset: Dataset) -> dict[str, Any]:
     return probe | {"words": _PICTURE_WORDS[probe["verdict"]], "floor": floor}
 
 
-def results(dataset: Dataset) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return the figures as `[level][method][metric]` = value, lower, upper, real, fake (None where undefined)."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in dataset.metrics.to_dict("records"):
-        figure = interval(row["value"], row["lower"], row["upper"])
-        items = {"real": int(row["real"]), "fake": int(row["fake"])}
-        found.setdefault(row["level"], {}).setdefault(row["method"], {})[row["metric"]] = figure | items
-    return found
-
-
-def headline(datasets: Iterable[Dataset]) -> dict[str, Any]:
-    """Return reports/metrics/eval.json: a few figures per dataset and level, 4 digits, None where undefined."""
-    summary: dict[str, Any] = {}
-    for dataset in datasets:
-        levels = results(dataset)
-        summary[dataset.key] = {}
-        for level, wanted in (("video", _VIDEO_FIGURES), ("frame", _FRAME_FIGURES)):
-            known = levels.get(level, {}).get("all", {})
-            figures = {}
-            for metric in wanted:
-                if metric in known:
-                    figures[metric] = _rounded(known[metric]["value"])
-                if metric == "auroc" and metric in known:
-                    figures |= {f"auroc_{end}": _rounded(known[metric][bound]) for end, bound in _ENDS}
-            summary[dataset.key][level] = figures
-    return summary
-
-
-_ENDS = (("lo", "lower"), ("hi", "upper"))
-
-
 def unscored(dataset: Dataset) -> list[dict[str, Any]]:
     """Return the test videos without a score, one row per reason: how many, and which."""
     rows = dataset.scores[(dataset.scores.level == "video") & (dataset.scores.status != "scored")]
@@ -262,7 +241,3 @@ def _typical(videos: pd.DataFrame, feature: str) -> str:
 
 def _named(subjects: Iterable[Any], details: Iterable[Any]) -> list[tuple[str, str]]:
     return sorted((str(subject), str(detail or "")) for subject, detail in zip(subjects, details, strict=True))
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

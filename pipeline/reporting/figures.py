@@ -35,18 +35,51 @@ def fitted_axis(title: str, values: list[float], *, whole: bool = False, from_ze
     return Axis(title, ticks[0], ticks[-1], "g", ticks)
 
 
-def lines(name: str, text: str, series: dict[str, list[Point]], x: Axis, y: Axis, *, diagonal: bool = False) -> Markup:
+def lines(
+    name: str,
+    text: str,
+    series: dict[str, list[Point]],
+    x: Axis,
+    y: Axis,
+    *,
+    diagonal: bool = False,
+    points: bool = False,
+    bars: list[tuple[float, float, float]] | None = None,
+    level: float | None = None,
+) -> Markup:
     """Return a chart of one line per series (title -> points in drawing order), named in a legend when there are more.
 
-    `name` is unique on the page, `text` says in words what is to be seen. `diagonal` draws the line of chance.
+    `name` is unique on the page, `text` says in words what is to be seen. `diagonal` draws the line of chance, `points`
+    marks every point, `bars` are intervals (x, lower, upper), and `level` is the height of a dashed line.
     """
     parts = [_frame(x, y)]
     if diagonal:
         parts.append(_path([(x.low, y.low), (x.high, y.high)], x, y, "chance"))
-    for number, points in enumerate(series.values()):
-        parts.append(_path(points, x, y, f"line s{number % 4}"))
+    if level is not None:
+        parts.append(_path([(x.low, level), (x.high, level)], x, y, "chance"))
+    parts += [_path([(at, lower), (at, upper)], x, y, "whisker") for at, lower, upper in bars or []]
+    for number, line in enumerate(series.values()):
+        parts.append(_path(line, x, y, f"line s{number % 4}"))
+        if points:
+            parts += [_path([point], x, y, f"s{number % 4}") for point in line if len(line) > 1]
     if len(series) > 1:
         parts += [_legend(number, title, len(series)) for number, title in enumerate(series)]
+    return _svg(name, text, Markup("").join(parts), WIDTH, HEIGHT)
+
+
+def steps(name: str, text: str, series: dict[str, list[float]], x: Axis, y: Axis, mark: float) -> Markup:
+    """Return histograms over each other (title -> heights of bins of equal width from x.low to x.high) with a legend.
+
+    A dashed upright line stands at `mark`.
+    """
+    parts = [_frame(x, y), _path([(mark, y.low), (mark, y.high)], x, y, "chance")]
+    for number, heights in enumerate(series.values()):
+        width = (x.high - x.low) / len(heights)
+        outline = [(x.low, y.low)]
+        for index, height in enumerate(heights):
+            outline += [(x.low + index * width, height), (x.low + (index + 1) * width, height)]
+        parts.append(_path([*outline, (x.high, y.low)], x, y, f"area line s{number % 4}"))
+    parts += [_legend(number, title, len(series)) for number, title in enumerate(series)]
     return _svg(name, text, Markup("").join(parts), WIDTH, HEIGHT)
 
 
@@ -89,6 +122,25 @@ def whiskers(
     return _svg(name, text, Markup("").join(parts), WIDTH, height)
 
 
+def timeline(
+    name: str, text: str, points: list[Point], lost: list[float], threshold: float, x: Axis, y: Axis
+) -> Markup:
+    """Return a chart of one video's frames: (frame, score) `points` on a line, crosses for the frames `lost`.
+
+    A dashed line marks `threshold`; the crosses stand at the foot of the chart. See `lines` for the rest.
+    """
+    parts = [_frame(x, y), _path([(x.low, threshold), (x.high, threshold)], x, y, "chance")]
+    if points:
+        parts.append(_path(points, x, y, "line s0"))
+    for point in points:
+        at, up = _place(point, x, y)
+        parts.append(Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3.5"/>').format(at, up))
+    for frame in lost:
+        at, up = _place((frame, y.low), x, y)
+        parts.append(Markup('<path class="lost" d="M{:.1f} {:.1f}l8 8m0 -8l-8 8"/>').format(at - 4, up - 12))
+    return _svg(name, text, Markup("").join(parts), WIDTH, HEIGHT)
+
+
 def _frame(x: Axis, y: Axis) -> Markup:
     """Grid lines, tick labels and axis titles."""
     parts = []
@@ -127,7 +179,8 @@ def _legend(number: int, title: str, titles: int) -> Markup:
     """Line sample and title in the strip above the plot, where no line can run through them."""
     x = LEFT + number * (WIDTH - LEFT - RIGHT) / titles
     mark = Markup('<path class="line s{}" d="M{:.1f} 12h24"/>').format(number % 4, x)
-    return mark + _text(x + 30, 16, title, "start")
+    room = int((WIDTH - LEFT - RIGHT) / titles / 6.5) - 5  # letters that fit beside the line sample
+    return mark + _text(x + 30, 16, _shortened(title, max(room, 4)), "start")
 
 
 def _text(x: float, y: float, words: str, anchor: str, kind: str = "") -> Markup:

@@ -1,69 +1,63 @@
-"""The page: facts laid into page.html. One file that needs nothing else; the same inputs give the same bytes."""
+"""The page: facts, results and charts of one or several runs laid into page.html.
+
+One file that needs nothing else; the same inputs give the same bytes.
+"""
 
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from pipeline.pages import templates
-from pipeline.reporting import facts, figures, plots
+from pipeline.reporting import charts, comparison, facts, failures, pictures, plots, results
 from pipeline.reporting.caveats import caveats
 from pipeline.reporting.facts import Dataset
+from pipeline.reporting.knobs import Knobs
+from pipeline.reporting.run import Run
 
 NAMED = 60  # names listed per reason; the tables hold them all
-Curves = dict[str, list[tuple[float, float]]]
-
-METRIC_TITLES = {
-    "auroc": "AUROC",
-    "ap": "AP",
-    "eer": "EER",
-    "accuracy": "Accuracy",
-    "precision": "Precision",
-    "recall": "Recall",
-    "f1": "F1",
-    "log_loss": "Log loss",
-    "coverage": "Coverage",
-}
-RULES = {
-    "mean": "the mean of its frames'",
-    "vote": "the share of its frames that are called fake",
-    "reversed_vote": "a vote of its frames in which a small lead decides against itself",
-}
 
 
-def render(
-    datasets: list[Dataset],
-    card: dict[str, Any],
-    curves: Curves,
-    trained_on: list[str],
-    pictures: dict[str, list[dict[str, Any]]] | None,
-) -> str:
-    """Return the page as HTML text.
-
-    `card` is model.json; `curves` maps a training figure (`train/loss`) to its (epoch, value) points; `trained_on` are
-    the keys of the datasets learned from; `pictures` is what pictures.sheet returns, or None for a page without faces.
-    """
+def render(runs: list[Run], knobs: Knobs) -> str:
+    """Return the page as HTML text; see report.render."""
     environment = templates(Path(__file__).parent / "templates")
-    environment.filters |= {"figure": _figure, "count": _count}
-    lifted = facts.lifted(card, datasets)
-    shown = [_dataset(dataset, number, trained_on) for number, dataset in enumerate(datasets)]
+    environment.filters |= {"figure": charts.number, "count": _count, "percent": _percent, "signed": _signed, "p": _p}
+    data = _data(runs)
+    keys = list(dict.fromkeys(dataset.key for run in runs for dataset in run.datasets))
+    shown = [_result(run, dataset, f"r{i}d{j}") for i, run in enumerate(runs) for j, dataset in enumerate(run.datasets)]
+    shown.sort(key=lambda one: keys.index(one["key"]))  # all runs of a dataset together
+    compared = _comparison(runs) if len(runs) > 1 else None
     return environment.get_template("page.html").render(
-        summary=_summary(datasets, card, trained_on),
-        model=card["model"],
-        datasets=shown,
-        trained_on=trained_on,
-        container_chart=_probe_chart(shown, "container", "AUROC of the container alone"),
-        picture_chart=_probe_chart(shown, "picture", "AUROC of facts of the crops alone, the picture floor"),
-        auroc_chart=_auroc_chart(shown),
-        settings=settings(card),
-        curves=_curve_charts(curves),
-        pictures=pictures,
-        caveats=caveats(datasets, trained_on, [row["name"] for row in lifted]),
-        lifted=lifted,
-        rules=_rules(datasets, card),
-        metric_titles=METRIC_TITLES,
+        title=_title(runs),
+        headlines=compared["headlines"] if compared else [summary(runs[0])],
+        runs=[_run(run) for run in runs],
+        several=len(runs) > 1,
+        comparison=compared,
+        results=shown,
+        matrix=comparison.matrix(runs),
+        failures=failures.of_runs(runs, knobs),
+        auroc_chart=_auroc_chart(shown, len(runs) > 1),
+        data=data,
+        container_chart=_probe_chart(data, "container", "AUROC of the container alone"),
+        picture_chart=_probe_chart(data, "picture", "AUROC of facts of the crops alone, the picture floor"),
+        curves=charts.curves(runs),
+        pictures=pictures.sheet(runs[0], knobs.sheet) if knobs.pictures else None,
+        lifted=_lifted(runs),
+        limits=_limits(runs),
+        titles=results.TITLES,
+        ranking=results.RANKING,
+        calling=results.CALLING,
+        few=facts.FEW_GROUPS,
         named=NAMED,
     )
+
+
+def summary(run: Run) -> str:
+    """Return one sentence: what was trained on what, and how well it tells real from fake where."""
+    known = {dataset.key: results.auroc(dataset) for dataset in run.datasets}
+    learned = [f"{_with_interval(known[key])} on test videos of {key}" for key in run.trained_on if key in known]
+    foreign = [f"{_with_interval(figure)} on {key}" for key, figure in known.items() if key not in run.trained_on]
+    sentence = f"{run.card['model']}, trained on {', '.join(run.trained_on)}, reaches a video AUROC of "
+    sentence += "; ".join(learned) or "unknown height on test videos of its own"
+    return sentence + (f"; on datasets that it was not trained on, {', '.join(foreign)}." if foreign else ".")
 
 
 def settings(card: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
@@ -80,17 +74,114 @@ def settings(card: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-def _dataset(dataset: Dataset, number: int, trained_on: list[str]) -> dict[str, Any]:
-    """Everything the page shows of one dataset."""
-    videos = plots.scored_videos(dataset)
-    labels, scores = videos.label.to_numpy("int64"), videos.score.to_numpy("float64")
-    points = [(point["fpr"], point["tpr"]) for point in plots.thinned(plots.curve(labels, scores))]
-    levels = facts.results(dataset)
-    auroc = levels.get("video", {}).get("all", {}).get("auroc", {})
+def _title(runs: list[Run]) -> str:
+    if len(runs) == 1:
+        return f"How well {runs[0].card['model']} tells real from fake"
+    later = " and ".join(run.name for run in runs[1:])
+    return f"{later} against {runs[0].name}: how well each tells real from fake"
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "commit": run.commit[:10] if run.commit else None,
+        "summary": summary(run),
+        "settings": settings(run.card),
+    }
+
+
+def _result(run: Run, dataset: Dataset, anchor: str) -> dict[str, Any]:
+    """Everything the page shows of how good one run is on one dataset."""
+    labels, scores = charts.labels_and_scores(dataset)
+    methods, robustness = results.by_method(dataset), results.robustness(dataset)
+    return {
+        "run": run.name,
+        "key": dataset.key,
+        "anchor": anchor,
+        "trained": dataset.key in run.trained_on,
+        "tested": results.tested(dataset),
+        "video": results.figures(dataset),
+        "frame": results.figures(dataset, "frame"),
+        "leak_free": results.figures(dataset, subset="leak_free"),
+        "floor": facts.picture(dataset)["floor"],
+        "decision": results.decision_in_words(dataset),
+        "confusion": plots.confusion(labels, scores, dataset.threshold),
+        "unscored": facts.unscored(dataset),
+        "rules": results.by_rule(dataset),
+        "methods": methods,
+        "compressions": results.by_compression(dataset),
+        "calibration": results.calibration(dataset),
+        "roc": charts.roc(f"roc-{anchor}", {run.name: dataset}),
+        "histogram": charts.histogram(f"scores-{anchor}", dataset),
+        "reliability": charts.reliability(f"reliability-{anchor}", dataset),
+        "methods_chart": charts.methods(f"methods-{anchor}", methods),
+        "robustness": charts.robustness(f"robustness-{anchor}", robustness),
+    }
+
+
+def _comparison(runs: list[Run]) -> dict[str, Any]:
+    """What the later runs reach beyond the first, ROC curves of all runs by dataset, and the parameters that differ."""
+    rows = comparison.differences(runs)
+    pairs = dict.fromkeys((row["dataset"], row["run"]) for row in rows)
+    keys = dict.fromkeys(dataset.key for run in runs for dataset in run.datasets)
+    drawn = [(key, {run.name: one for run in runs for one in run.datasets if one.key == key}) for key in keys]
+    return {
+        "headlines": [_headline(run.name, [row for row in rows if row["run"] == run.name]) for run in runs[1:]],
+        "pairs": [
+            {"dataset": key, "run": run, "rows": [row for row in rows if (row["dataset"], row["run"]) == (key, run)]}
+            for key, run in pairs
+        ],
+        "rocs": [
+            {"key": key, "chart": charts.roc(f"roc-all-{number}", of_runs)}
+            for number, (key, of_runs) in enumerate(drawn)
+            if len(of_runs) > 1
+        ],
+        "params": comparison.changed_params(runs),
+    }
+
+
+def _headline(name: str, rows: list[dict[str, Any]]) -> str:
+    """One sentence: what a later run changes in the AUROC of each dataset, what clearly did first."""
+    rows = sorted((row for row in rows if row["metric"] == "auroc"), key=lambda row: not comparison.clear(row))
+    return f"{name}: " + ("; ".join(map(_change, rows)) or "no dataset was evaluated here and by the baseline") + "."
+
+
+def _change(row: dict[str, Any]) -> str:
+    where = f"on {row['dataset']}"
+    if row["difference"] is None:
+        return f"the AUROC {where} is not known on both sides"
+    went = f"from {row['first']:.3f} to {row['second']:.3f}"
+    if row["lower"] is None:
+        return f"the AUROC {where} went {went}, without an interval"
+    if row["lower"] == row["upper"] == 0:
+        return f"the same AUROC {where}, {row['first']:.3f}"
+    measure = f"{_signed(row['difference'])}, 95 % interval {_signed(row['lower'])} to {_signed(row['upper'])}"
+    if comparison.clear(row):
+        return f"the AUROC {where} {'rose' if row['difference'] > 0 else 'fell'} {went} ({measure})"
+    return f"no clear difference in AUROC {where}, {went} ({measure})"
+
+
+def _data(runs: list[Run]) -> list[dict[str, Any]]:
+    """Everything the page shows of the data; a dataset that is the same in several runs once, with their names."""
+    found: list[tuple[Dataset, list[str]]] = []
+    for run in runs:
+        for dataset in run.datasets:
+            same = next((names for known, names in found if facts.same_data(known, dataset)), None)
+            if same is None:
+                found.append((dataset, [run.name]))
+            else:
+                same.append(run.name)
+    keys = [dataset.key for run in runs for dataset in run.datasets]
+    found.sort(key=lambda entry: keys.index(entry[0].key))
+    return [_of_data(dataset, names, f"d{number}", len(runs)) for number, (dataset, names) in enumerate(found)]
+
+
+def _of_data(dataset: Dataset, names: list[str], anchor: str, runs: int) -> dict[str, Any]:
+    whose = "" if runs == 1 else "the same in every run" if len(names) == runs else f"of {', '.join(names)}"
     return {
         "key": dataset.key,
-        "anchor": f"d{number}",
-        "trained": dataset.key in trained_on,
+        "anchor": anchor,
+        "whose": whose,
         "built_in": dataset.built_in,
         "counts": facts.counts(dataset),
         "rejected": facts.rejected(dataset),
@@ -101,112 +192,76 @@ def _dataset(dataset: Dataset, number: int, trained_on: list[str]) -> dict[str, 
         "verdict": dataset.verdict,
         "container": facts.container(dataset),
         "picture": facts.picture(dataset),
-        "levels": levels,
-        "methods": [row["method"] for row in plots.methods(dataset)],
-        "methods_chart": _methods_chart(dataset, number),
-        "unscored": facts.unscored(dataset),
-        "groups": facts.groups_tested(dataset),
-        "confusion": plots.confusion(labels, scores, dataset.threshold),
-        "roc": _roc_chart(dataset.key, number, points, auroc),
     }
 
 
-def _roc_chart(key: str, number: int, points: list[tuple[float, float]], auroc: dict[str, Any]) -> Markup | None:
-    if not points:
-        return None
-    text = f"ROC curve of the test videos of {key}: AUROC {_figure(auroc.get('value'))}; the dashed diagonal is chance."
-    x, y = figures.Axis("False positive rate"), figures.Axis("True positive rate")
-    return figures.lines(f"roc-{number}", text, {key: points}, x, y, diagonal=True)
+def _probe_chart(data: list[dict[str, Any]], probe: str, what: str) -> Any:
+    rows = [(_called(entry, "whose"), *_ends(entry[probe])) for entry in data]
+    return charts.aurocs(f"probe-{probe}", what, rows)
 
 
-def _methods_chart(dataset: Dataset, number: int) -> Markup | None:
-    rows = [(row["method"], row["auroc"], row["lower"], row["upper"]) for row in plots.methods(dataset)]
-    if not rows:
-        return None
-    text = f"Video AUROC of each forgery method of {dataset.key} with 95 % interval: " + _spoken(rows)
-    return figures.whiskers(f"methods-{number}", text, rows)
+def _auroc_chart(shown: list[dict[str, Any]], several: bool) -> Any:
+    known = [entry for entry in shown if "auroc" in entry["video"]]
+    rows = [(_called(entry, "run") if several else entry["key"], *_ends(entry["video"]["auroc"])) for entry in known]
+    return charts.aurocs("aurocs", "Video AUROC on each dataset", rows, [entry["floor"] for entry in known])
 
 
-def _probe_chart(shown: list[dict[str, Any]], probe: str, what: str) -> Markup | None:
-    rows = [_row(dataset["key"], dataset[probe]["value"], dataset[probe]) for dataset in shown]
-    rows = [row for row in rows if row[1] is not None]
-    text = f"{what}, with 95 % interval: {_spoken(rows)}"
-    return figures.whiskers(f"probe-{probe}", text, rows) if rows else None
+def _called(entry: dict[str, Any], beside: str) -> str:
+    return f"{entry['key']}, {entry[beside]}" if entry[beside] else str(entry["key"])
 
 
-def _auroc_chart(shown: list[dict[str, Any]]) -> Markup | None:
-    rows, floors = [], []
-    for dataset in shown:
-        figure = dataset["levels"].get("video", {}).get("all", {}).get("auroc")
-        if figure and figure["value"] is not None:
-            rows.append(_row(dataset["key"], figure["value"], figure))
-            floors.append(dataset["picture"]["floor"])
-    known = [f"{row[0]} {floor:.3f}" for row, floor in zip(rows, floors, strict=True) if floor is not None]
-    text = f"Video AUROC on each dataset with 95 % interval: {_spoken(rows)}. Picture floors: {'; '.join(known)}"
-    return figures.whiskers("aurocs", text, rows, floors) if rows else None
+def _ends(figure: dict[str, Any]) -> tuple[Any, Any, Any]:
+    return figure["value"], figure["lower"], figure["upper"]
 
 
-def _curve_charts(curves: Curves) -> list[dict[str, Any]]:
-    """One chart per figure: `train/loss` and `val/loss` share the chart `loss`."""
-    charts: dict[str, Curves] = {}
-    for name, points in sorted(curves.items()):
-        part, _, title = name.rpartition("/")
-        charts.setdefault(title, {})[part or title] = points
-    drawn = []
-    for title, series in charts.items():
-        points = [point for line in series.values() for point in line]
-        x = figures.fitted_axis("Epoch", [epoch for epoch, _ in points], whole=True)
-        words = METRIC_TITLES.get(title, title.replace("_", " ").capitalize())
-        y = figures.fitted_axis(words, [value for _, value in points], from_zero=title == "loss")
-        ends = ", ".join(f"{part} ends at {line[-1][1]:.3f}" for part, line in series.items() if line)
-        chart = figures.lines(f"curve-{title}", f"{words} by epoch: {ends}.", series, x, y)
-        drawn.append({"title": words, "parts": list(series), "chart": chart})
-    return drawn
+def _lifted(runs: list[Run]) -> list[dict[str, Any]]:
+    """The guards that were lifted in any run; of several runs each place names its run."""
+    rows = []
+    for run in runs:
+        for row in facts.lifted(run.card, run.datasets):
+            rows.append(
+                row | {"places": [f"{run.name}: {place}" if len(runs) > 1 else place for place in row["places"]]}
+            )
+    return rows
 
 
-def _summary(datasets: list[Dataset], card: dict[str, Any], trained_on: list[str]) -> str:
-    """One sentence: what was trained on what, and how well it tells real from fake where."""
-    known = {
-        dataset.key: facts.results(dataset).get("video", {}).get("all", {}).get("auroc", {}) for dataset in datasets
+def _limits(runs: list[Run]) -> list[dict[str, Any]]:
+    """What may not be concluded: what holds for every run first, under no name, then the rest by run."""
+    said = {
+        run.name: caveats(run.datasets, run.trained_on, [row["name"] for row in facts.lifted(run.card, run.datasets)])
+        for run in runs
     }
-    learned = [f"{_with_interval(known[key])} on test videos of {key}" for key in trained_on if key in known]
-    foreign = [f"{_figure(known[key].get('value'))} on {key}" for key in known if key not in trained_on]
-    sentence = f"{card['model']}, trained on {', '.join(trained_on)}, reaches a video AUROC of {'; '.join(learned)}"
-    return sentence + (f"; on datasets that it was not trained on, {', '.join(foreign)}." if foreign else ".")
+    first, *others = said.values()
+    shared = [sentence for sentence in first if all(sentence in other for other in others)]
+    groups = [{"run": "", "sentences": shared}]
+    groups += [
+        {"run": name, "sentences": [sentence for sentence in sentences if sentence not in shared]}
+        for name, sentences in said.items()
+    ]
+    return [group for group in groups if group["sentences"]]
 
 
-def _rules(datasets: list[Dataset], card: dict[str, Any]) -> list[str]:
-    """Return sentences: what a video's score is, above which threshold it is called fake, and where that comes from."""
-    held: dict[str, list[str]] = {}
-    for dataset in datasets:
-        chosen = "is a majority" if dataset.rule["videos"] != "mean" else "is chosen on validation"
-        if card.get("threshold_rule") == "given" and dataset.rule["videos"] == "mean":
-            chosen = "is a parameter"
-        said = f"A video's score is {RULES[dataset.rule['videos']]}. The threshold, {dataset.threshold:.3f}, {chosen}"
-        held.setdefault(said, []).append(dataset.key)
-    return [f"{said}." if len(held) == 1 else f"{said} ({', '.join(keys)})." for said, keys in held.items()]
-
-
-def _row(title: str, value: Any, figure: dict[str, Any]) -> tuple[str, Any, Any, Any]:
-    return title, value, figure["lower"], figure["upper"]
-
-
-def _spoken(rows: list[tuple[str, Any, Any, Any]]) -> str:
-    return "; ".join(
-        f"{title} {value:.3f}" + ("" if lower is None else f" ({lower:.3f} to {upper:.3f})")
-        for title, value, lower, upper in rows
-    )
-
-
-def _with_interval(figure: dict[str, Any]) -> str:
-    if figure.get("lower") is None:
-        return _figure(figure.get("value"))
-    return f"{_figure(figure['value'])} (95 % interval {_figure(figure['lower'])} to {_figure(figure['upper'])})"
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _with_interval(figure: dict[str, Any] | None) -> str:
+    if not figure or figure["lower"] is None:
+        return charts.number(figure["value"] if figure else None)
+    return f"{figure['value']:.3f} (95 % interval {figure['lower']:.3f} to {figure['upper']:.3f})"
 
 
 def _count(value: int) -> str:
     return f"{value:,}"
+
+
+def _percent(value: float | None) -> str:
+    """Return a share as a percentage that is 100 only when it is all."""
+    if value is None:
+        return "–"
+    return "100 %" if value == 1 else f"{min(value, 0.999):.1%}".replace("%", " %")
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _signed(value: float | None) -> str:
+    """Return a difference with its sign, a real minus."""
+    return "–" if value is None else f"{value:+.3f}".replace("-", "−")

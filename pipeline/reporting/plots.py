@@ -9,28 +9,45 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.evaluation.figures import ALL
 from pipeline.files import whole_or_absent
-from pipeline.reporting.facts import Dataset, results
+from pipeline.metrics import calibration
+from pipeline.reporting.facts import Dataset
+from pipeline.reporting.headline import main_figures
 from pipeline.tables import CLASSES, FAKE
 
 POINTS = 200  # of a curve at most
+BINS = 20  # of the scores from 0 to 1
 
 Rows = list[dict[str, Any]]
 
 
 def rows_of_plots(datasets: Iterable[Dataset]) -> dict[str, Rows]:
-    """Return the rows of each plot by name: roc, pr, confusion and methods, all of videos."""
-    plots: dict[str, Rows] = {"roc": [], "pr": [], "confusion": [], "methods": []}
+    """Return the rows of each plot by name, all of videos, each row with `dataset`.
+
+    The names are roc, pr, confusion, reliability, histogram, methods and robustness; a plot without rows is empty.
+    """
+    names = ("roc", "pr", "confusion", "reliability", "histogram", "methods", "robustness")
+    plots: dict[str, Rows] = {name: [] for name in names}
     for dataset in datasets:
-        videos = scored_videos(dataset)
-        labels, scores = videos.label.to_numpy(np.int64), videos.score.to_numpy(np.float64)
-        name = {"dataset": dataset.key}
-        points = thinned(curve(labels, scores))
-        plots["roc"] += [name | {"fpr": point["fpr"], "tpr": point["tpr"]} for point in points]
-        plots["pr"] += [name | {"recall": p["tpr"], "precision": p["precision"]} for p in points if "precision" in p]
-        plots["confusion"] += [name | cell for cell in confusion(labels, scores, dataset.threshold)]
-        plots["methods"] += [name | row for row in methods(dataset)]
+        for name, rows in _of_dataset(dataset).items():
+            plots[name] += [{"dataset": dataset.key} | row for row in rows]
     return plots
+
+
+def _of_dataset(dataset: Dataset) -> dict[str, Rows]:
+    videos = scored_videos(dataset)
+    labels, scores = videos.label.to_numpy(np.int64), videos.score.to_numpy(np.float64)
+    points = thinned(curve(labels, scores))
+    return {
+        "roc": [{"fpr": point["fpr"], "tpr": point["tpr"]} for point in points],
+        "pr": [{"recall": point["tpr"], "precision": point["precision"]} for point in points if "precision" in point],
+        "confusion": confusion(labels, scores, dataset.threshold),
+        "reliability": reliability(labels, scores, dataset.rule["temperatures"]["video"]),
+        "histogram": histogram(labels, scores),
+        "methods": methods(dataset),
+        "robustness": robustness(dataset),
+    }
 
 
 def write(folder: Path, plots: dict[str, Rows]) -> None:
@@ -80,16 +97,66 @@ def confusion(labels: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], th
     ]
 
 
-def methods(dataset: Dataset) -> Rows:
-    """Return the video AUROC of each manipulation method against all reals, with interval, best first.
+def reliability(labels: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], temperature: float | None) -> Rows:
+    """Return `mean_score` and `share_fake` of the `videos` of each bin of scores, as scored and calibrated.
 
-    Ends that are undefined are the figure itself, so that a bar without whisker is drawn.
+    `temperature` is what calibrates them; None leaves the calibrated ones out.
+    """
+    stages = {"as scored": scores}
+    if temperature is not None:
+        stages["calibrated"] = calibration.calibrated(scores, temperature)
+    return [
+        {"scores": stage, "videos": point["count"]}
+        | {name: round(point[name], 4) for name in ("mean_score", "share_fake")}
+        for stage, read in stages.items()
+        for point in calibration.reliability(labels, read)
+    ]
+
+
+def histogram(labels: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> Rows:
+    """Return, for every class and bin from `low` to `high` that holds any, its `videos` and their share of the class.
+
+    The BINS bins are equally wide; each holds its lower end, the last one both.
     """
     rows = []
-    for method, metrics in results(dataset).get("video", {}).items():
-        figure = metrics.get("auroc")
-        if method != "all" and figure and figure["value"] is not None:
-            value = figure["value"]
-            ends = {end: value if figure[end] is None else figure[end] for end in ("lower", "upper")}
-            rows.append({"method": method} | {name: round(x, 4) for name, x in ({"auroc": value} | ends).items()})
-    return sorted(rows, key=lambda row: (-row["auroc"], row["method"]))
+    for label, name in CLASSES.items():
+        of_class = scores[labels == label]
+        counts, edges = np.histogram(of_class, bins=BINS, range=(0, 1))
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True):
+            if count:
+                place = {"class": name, "low": round(float(low), 4), "high": round(float(high), 4)}
+                rows.append(place | {"videos": int(count), "share": round(float(count / len(of_class)), 4)})
+    return rows
+
+
+def methods(dataset: Dataset) -> Rows:
+    """Return the video AUROC of each manipulation method against all reals, with interval, best first."""
+    rows = main_figures(dataset)
+    chosen = rows[(rows["metric"] == "auroc") & (rows["subset"] == ALL) & (rows["method"] != ALL)]
+    known = chosen[chosen["value"].notna()]
+    found = [
+        {"method": row["method"]} | _auroc(row["value"], row["lower"], row["upper"]) for row in known.to_dict("records")
+    ]
+    return sorted(found, key=lambda row: (-row["auroc"], row["method"]))
+
+
+def robustness(dataset: Dataset) -> Rows:
+    """Return the video AUROC under each corruption at each strength, with interval, and `unchanged`, that without it.
+
+    `corruption` names its unit as well; one whose AUROC is undefined is left out.
+    """
+    known = dataset.robustness[dataset.robustness["auroc"].notna()]
+    origin = known[known["strength"].isna()].set_index("corruption")["auroc"]
+    changed = known[known["strength"].notna()].sort_values(["corruption", "strength"])
+    return [
+        {"corruption": f"{row['corruption']} ({row['unit']})", "strength": row["strength"]}
+        | _auroc(row["auroc"], row["lower"], row["upper"])
+        | {"unchanged": round(float(origin[row["corruption"]]), 4)}
+        for row in changed.to_dict("records")
+    ]
+
+
+def _auroc(value: float, lower: float, upper: float) -> dict[str, float]:
+    """Return the figure and its interval; an undefined end is the figure itself: a point without whisker is drawn."""
+    figures = {"auroc": value, "lower": lower, "upper": upper}
+    return {name: round(float(value if pd.isna(figure) else figure), 4) for name, figure in figures.items()}

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline import params, tables
 from pipeline.errors import UserError
@@ -42,21 +44,40 @@ class Run:
 
 def read_run(source: Source) -> Run:
     """Read a project's tables, all but pictures. Raises UserError where something is missing."""
-    document = YAML(typ="safe", pure=True).load(io.BytesIO(source.read(params.PARAMS_FILE.name)))
-    if not isinstance(document, dict) or not isinstance(document.get("datasets"), dict):
-        raise UserError(f"{params.PARAMS_FILE.name} of {source.name} names no datasets")
+    document = _read_params(source)
     shortcuts = read_table(source, "data/audit/shortcuts.parquet", tables.SHORTCUTS)
     across = read_table(source, "data/audit/leaks.parquet", tables.ACROSS)
     datasets = [
         _read_dataset(source, key, entry, shortcuts[shortcuts.dataset == key], across[across.tested == key])
-        for key, entry in document["datasets"].items()
+        for key, entry in _entries(document, source.name).items()
     ]
     card = read_json(source, "data/train/model.json")
     return Run(source.name, source.commit, source, document, card, _read_curves(source), datasets)
 
 
+def _read_params(source: Source) -> dict[str, Any]:
+    try:
+        document = YAML(typ="safe", pure=True).load(io.BytesIO(source.read(params.PARAMS_FILE.name)))
+    except YAMLError:
+        document = None
+    if not isinstance(document, dict) or not isinstance(document.get("datasets"), dict):
+        raise UserError(f"{params.PARAMS_FILE.name} of {source.name} names no datasets")
+    return document
+
+
+def _entries(document: dict[str, Any], name: str) -> dict[str, params.Dataset]:
+    entries = {}
+    for key, entry in document["datasets"].items():
+        try:
+            entries[key] = params.Dataset.model_validate(entry)
+        except ValidationError as error:
+            where = f"{params.PARAMS_FILE.name} of {name}"
+            raise UserError(f"{where}: {params.in_words(error, f'datasets.{key}')}") from None
+    return entries
+
+
 def _read_dataset(
-    source: Source, key: str, entry: dict[str, Any], shortcuts: pd.DataFrame, across: pd.DataFrame
+    source: Source, key: str, entry: params.Dataset, shortcuts: pd.DataFrame, across: pd.DataFrame
 ) -> Dataset:
     video_columns = [name for name in tables.VIDEOS.names if name not in VIDEO_LISTS]
     findings = [
@@ -64,8 +85,8 @@ def _read_dataset(
     ]
     return Dataset(
         key=key,
-        built_in=str(entry.get("root", "")).startswith("data/synthesize/"),
-        subset=entry.get("subset"),
+        built_in=entry.built_in,
+        subset=entry.subset,
         videos=read_table(source, f"data/index/{key}/videos.parquet", tables.VIDEOS, video_columns),
         findings=pd.concat(findings, ignore_index=True),
         assignments=read_table(source, f"data/split/{key}/videos.parquet", tables.ASSIGNMENTS),

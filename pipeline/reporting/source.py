@@ -39,8 +39,8 @@ class Source(Protocol):
 class Workspace:
     """The project in the current folder, read without DVC: what a stage reports on."""
 
-    name = "the workspace"
-    commit = None
+    name: str = "the workspace"
+    commit: str | None = None
 
     def has(self, path: str) -> bool:
         """Return whether the file or folder is there."""

@@ -129,16 +129,6 @@ def prepare(network: Network, training: Samples, recipe: Recipe, guard: Guards, 
     )
 
 
-def choose_thresholds(table: pd.DataFrame, logits: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Return the thresholds of the levels frame and video, chosen on validation samples by binary.THRESHOLD_RULE."""
-    frames = table.assign(score=scoring.probability(logits))
-    videos = scoring.video_scores(frames)
-    return {
-        level: binary.best_threshold(items["label"].to_numpy(), items["score"].to_numpy())
-        for level, items in (("frame", frames), ("video", videos))
-    }
-
-
 def _validate(learner: Learner, outputs: npt.NDArray[np.float64], table: pd.DataFrame, recipe: Recipe) -> Epoch:
     labels = torch.from_numpy(table["label"].to_numpy(np.int64))
     draws = torch.Generator().manual_seed(recipe.seed)  # the same triplets after every epoch

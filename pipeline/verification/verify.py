@@ -15,7 +15,7 @@ from pipeline.verification.shards import against_manifests, against_samples
 from pipeline.wording import in_words
 
 LOCK = "dvc.lock"
-FACTS = "reports/metrics/data.json"  # in Git: per dataset the SHA-256 of its manifest
+MANIFESTS = "reports/manifests.json"  # in Git: per dataset the SHA-256 of its manifest
 SAID = 20  # findings about samples of one shard, and outputs that are not here; the rest is counted
 
 
@@ -59,15 +59,14 @@ def verify(remote: str | None = None) -> dict[str, Any]:
 
 def _trusted_manifests(repo: Repo, root: Path) -> tuple[dict[str, str], list[str]]:
     """Return dataset key -> SHA-256 of its manifest as Git has it, and a note when the work is not committed."""
-    committed = recorded.committed(repo, FACTS)
-    here = (root / FACTS).read_bytes() if (root / FACTS).is_file() else committed
+    committed = recorded.committed(repo, MANIFESTS)
+    here = (root / MANIFESTS).read_bytes() if (root / MANIFESTS).is_file() else committed
     try:
-        datasets = json.loads(here or b"{}")
-        hashes = {key: facts["manifest_sha256"] for key, facts in datasets.items() if "manifest_sha256" in facts}
-    except (ValueError, AttributeError, TypeError):
+        hashes = {key: sha256 for key, sha256 in json.loads(here or b"{}").items() if isinstance(sha256, str)}
+    except (ValueError, AttributeError):
         hashes = {}
     # In the middle of work the last commit knows nothing of it; that must not look like damage, nor pass in silence.
-    note = f"{FACTS} is not as committed; manifests were compared with the file as it is here"
+    note = f"{MANIFESTS} is not as committed; manifests were compared with the file as it is here"
     return hashes, [note] if here != committed else []
 
 

@@ -11,7 +11,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from fabricated_shards import write_dataset
+from pipeline import tables
+from pipeline.evaluation.decisions import from_validation
 from pipeline.files import sha256_of_file
+from pipeline.metrics import binary
 from small_project import contents, refusal, run_stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +22,7 @@ VIDEOS = {"train": {"real": 6, "swap": 6}, "val": {"real": 4, "swap": 4}, "test"
 TRAIN = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["train"] | {
     "datasets": ["one", "two"], "input_size": 48, "epochs": 3, "patience": 3, "batch_size": 8
 }  # fmt: skip
-WRITTEN = ["README.md", "epochs.csv", "model.json", "model.safetensors", "samples.parquet"]
+WRITTEN = ["README.md", "epochs.csv", "model.json", "model.safetensors", "samples.parquet", "validation.parquet"]
 
 
 def make_project(folder, **changes):
@@ -74,6 +77,16 @@ def test_writes_the_model_and_its_card(done):
     assert card["samples"]["two"] == {"train": {"real": 18, "fake": 18}, "val": {"real": 12, "fake": 12}}
     assert card["params"] == TRAIN
     assert str(done) not in json.dumps(card)
+
+
+def test_validation_scores_are_kept_and_give_the_thresholds_again(done):
+    kept = tables.read(done / "data/train/validation.parquet", tables.VALIDATION)
+    learned = tables.read(done / "data/train/samples.parquet", tables.LEARNED)
+    assert kept["key"].tolist() == learned[learned["part"] == "val"]["key"].tolist()
+    assert kept["score"].between(0, 1).all() and kept["score"].nunique() > 1
+    card = json.loads((done / "data/train/model.json").read_text())
+    assert from_validation(kept, "mean").thresholds == card["thresholds"]
+    assert card["threshold_rule"] == binary.THRESHOLD_RULE
 
 
 def test_curves_and_figures_are_files_for_dvc(done):
