@@ -1,12 +1,10 @@
 """The stage audit over a made-up project of two datasets."""
 
+import io
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +12,25 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+import stages.audit
 from fabricated_project import write_params, write_project
 from pipeline import shortcuts, tables
+from pipeline.errors import exit_on_user_error
 from pipeline.files import sha256_of_file
+from small_project import inside
 
-ROOT = Path(__file__).parents[2]
 KEYS = ["clean", "told", "blurred", "copied"]
 
 
-def audit(folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "stages.audit"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+def audit(folder: Path) -> tuple[int, str]:
+    """Run the stage in this process; return exit code and stderr."""
+    said = io.StringIO()
+    with inside(folder), redirect_stderr(said):
+        try:
+            exit_on_user_error(stages.audit.main)
+        except SystemExit as end:
+            return int(end.code or 0), said.getvalue()
+    return 0, said.getvalue()
 
 
 def metrics_of(folder: Path) -> dict[str, dict[str, Any]]:
@@ -58,8 +59,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with changed(folder / "data/index/copied/videos.parquet", tables.VIDEOS, "video") as videos:
         known = learned[learned.official_split == "train"].sha256.iloc[0]
         videos.loc[videos.index[videos.official_split == "test"][0], "sha256"] = known
-    done = audit(folder)
-    assert done.returncode == 0, done.stderr
+    assert audit(folder) == (0, "")
     return folder
 
 
@@ -103,7 +103,7 @@ def test_leaks_are_the_test_videos_that_share_material_each_once(tmp_path: Path)
         videos.loc[tested[0], ["recording", "sha256"]] = known[["recording", "sha256"]].to_numpy()
         videos.loc[tested[1], "donor_recording"] = known.recording
         videos.loc[tested[2], "person"] = known.person  # a person is no material
-    assert audit(tmp_path).returncode == 0
+    assert audit(tmp_path) == (0, "")
     assert metrics_of(tmp_path)["one"]["leaks"] == 2
 
 
@@ -116,8 +116,7 @@ def test_built_in_datasets_are_tied_by_content_alone(project: Path):
 def test_datasets_of_the_user_are_tied_by_names(tmp_path: Path):
     write_project(tmp_path, ["one", "two"], groups=4)
     write_params(tmp_path, ["one", "two"], of="root: data/raw/own")
-    done = audit(tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert audit(tmp_path) == (0, "")
     rows = tables.read(tmp_path / "data/audit/leaks.parquet", tables.ACROSS)
     assert set(rows.kind) == {"person", "target_person"} and set(rows.node) == {"corpus/id<1>"}
     assert set(zip(rows.learned, rows.tested, strict=True)) == {("one", "two"), ("two", "one")}
@@ -127,7 +126,7 @@ def test_crops_of_one_class_give_no_figure_and_plain_json(tmp_path: Path):
     write_project(tmp_path, ["one"], groups=4)
     with changed(tmp_path / "data/extract/one/frames.parquet", tables.FRAMES, "key") as frames:
         frames.loc[frames.label == tables.REAL, "status"] = "surplus"
-    assert audit(tmp_path).returncode == 0
+    assert audit(tmp_path) == (0, "")
     found = metrics_of(tmp_path)["one"]
     assert found["picture_auroc"] is None and found["container_auroc"] is not None
 
@@ -137,27 +136,24 @@ def test_twice_gives_the_same_bytes(project: Path):
     outputs = [*sorted((project / "data/audit").iterdir()), *reports]
     assert len(outputs) == 4
     before = [path.read_bytes() for path in outputs]
-    assert audit(project).returncode == 0
+    assert audit(project) == (0, "")
     assert [path.read_bytes() for path in outputs] == before
 
 
 def test_missing_and_additional_folders_stop_it(project: Path, tmp_path: Path):
     copy = shutil.copytree(project, tmp_path / "copy")
     (copy / "data/split/old").mkdir()
-    done = audit(copy)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: data/split also holds old, which `datasets`")
+    code, complaint = audit(copy)
+    assert code == 1 and complaint.startswith("error: data/split also holds old, which `datasets`")
     (copy / "data/split/old").rmdir()
     (copy / "data/index/told").rename(copy / "elsewhere")
-    done = audit(copy)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: data/index/told: not there; run `dvc repro`")
+    code, complaint = audit(copy)
+    assert code == 1 and complaint.startswith("error: data/index/told: not there; run `dvc repro`")
 
 
 def test_bad_value_is_named(tmp_path: Path):
     write_project(tmp_path, ["clean"], groups=4)
     text = (tmp_path / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("folds: 4", "folds: 1"))
-    done = audit(tmp_path)
-    assert done.returncode == 1
-    assert "audit.folds" in done.stderr and "got 1" in done.stderr
+    code, complaint = audit(tmp_path)
+    assert code == 1 and "audit.folds" in complaint and "got 1" in complaint
