@@ -135,7 +135,8 @@ def fit(
         if live is not None:
             last = done[-1].trained
             step = len(epochs) - len(last.history) + last.best_epoch
-            live.summary = nested(rounded(last.history[last.best_epoch])) | {"step": step}
+            best = rounded(last.history[last.best_epoch])
+            live.summary = nested({name: best[name] for name in DRAWN if name in best}) | {"step": step}
     return done, epochs
 
 

@@ -187,6 +187,14 @@ def test_differences_are_made_of_the_same_draws():
         assert found[name] == pytest.approx(expected, abs=1e-12), name
 
 
+def test_two_detectors_without_an_error_are_not_proven_equal():
+    labels, groups = np.tile([0, 1], 10), np.repeat(np.arange(10), 2)
+    first, second = np.where(labels == 1, 0.9, 0.1), np.where(labels == 1, 0.8, 0.2)
+    found = bootstrap.paired_intervals(labels, first, second, groups, (0.5, 0.5), 100, 0)
+    assert found["auroc"].value == 0
+    assert math.isnan(found["auroc"].lower) and math.isnan(found["auroc"].upper)
+
+
 def test_a_detector_does_not_differ_from_itself():
     labels, scores, groups = random_case(7)
     found = bootstrap.paired_intervals(labels, scores, scores, groups, (0.5, 0.5), 100, 0)

@@ -73,7 +73,8 @@ def paired_intervals(
 
     Arguments as of `intervals`: two detectors' scores (n,) of the same items, each with its own threshold. Both are
     judged on the same drawn groups; the interval is the percentile one of the difference. Below 0 or above 0 on both
-    ends: the two differ by more than the choice of the groups explains.
+    ends: the two differ by more than the choice of the groups explains. Where all draws are alike, as of two different
+    detectors that both make no error, the bootstrap would claim certainty, and there is no interval.
     """
     if len(labels) == 0:
         return dict.fromkeys(METRICS, Interval(np.nan, np.nan, np.nan))
@@ -88,7 +89,12 @@ def paired_intervals(
         return {name: after[name] - before[name] for name in METRICS}
 
     values, drawn = _values_and_draws(differences, len(names), len(labels), draws, seed)
-    return {name: _interval(value, _percentiles(drawn[name])) for name, value in values.items()}
+    the_same = thresholds[0] == thresholds[1] and np.array_equal(first, second)
+    alike = {name for name in METRICS if not the_same and len(set(drawn[name])) == 1}
+    return {
+        name: _interval(value, (np.nan, np.nan) if name in alike else _percentiles(drawn[name]))
+        for name, value in values.items()
+    }
 
 
 def auroc_interval(
