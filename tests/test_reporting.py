@@ -354,6 +354,17 @@ def with_figure(dataset: Dataset, metric: str, subset: str = "all", **values: fl
     return replace(dataset, metrics=metrics)
 
 
+def test_caveat_where_the_auroc_has_no_interval_or_no_value(dataset: Dataset):
+    def said(value: float) -> str:
+        metrics = dataset.metrics.copy()
+        metrics.loc[metrics.metric == "auroc", ["value", "lower", "upper"]] = [value, np.nan, np.nan]
+        probed = dataset.shortcuts.assign(auroc=0.879)
+        return " ".join(caveats([replace(dataset, metrics=metrics, shortcuts=probed)], ["one"], []))
+
+    assert "cannot be ruled out: one (0.863, floor 0.879)" in said(0.863) and "no video AUROC" not in said(0.863)
+    assert "There is no video AUROC" in said(np.nan) and "cannot be ruled out" not in said(np.nan)
+
+
 @pytest.mark.parametrize(
     ("free", "said"),
     [(0.9, ""), (0.6, "clearly other video AUROC"), (None, "No leak-free test videos"), (0.99, "clearly other")],

@@ -28,6 +28,8 @@ _BUILT_IN = (
 )
 _FEW = f"Fewer than {FEW_GROUPS} provenance groups are behind the figures, so the intervals are rough or missing"
 _CHANCE = "The interval of the video AUROC holds 0.5: the model may not tell real from fake at all"
+_NO_INTERVAL = "The video AUROC has no interval, so that chance and the picture floor cannot be ruled out"
+_UNDEFINED = "There is no video AUROC, for want of scored test videos of both classes"
 _CONTAINER = "The container alone tells the label, so that a good figure need not come from the faces"
 _FLOOR = (
     "The interval of the video AUROC does not lie above the picture floor: the model may have learned no more than "
@@ -96,6 +98,10 @@ def _of_figures(dataset: Dataset) -> Iterator[tuple[str, str]]:
             yield _CHANCE, ends
         if floor is not None and auroc["lower"] <= floor:
             yield _FLOOR, f"{ends}, floor {floor:.3f}"
+    elif auroc and auroc["value"] is not None:
+        yield _NO_INTERVAL, f"{auroc['value']:.3f}" + ("" if floor is None else f", floor {floor:.3f}")
+    else:
+        yield _UNDEFINED, ""
     if auroc and auroc["coverage"] is not None and auroc["coverage"] < 1:
         yield _LOST, f"{100 * auroc['coverage']:.1f} % scored"
     yield from _of_leak_free(dataset)

@@ -14,6 +14,7 @@ from pipeline.reporting.run import Run
 
 METRICS = ("auroc", "ap", "eer", "accuracy")  # that two runs are compared by
 ABSENT = "not there"
+DIGITS = 12  # as of the figures in tables.METRICS, so that 0.4625 is shown alike on both sides of a half
 
 Row = dict[str, Any]
 
@@ -87,7 +88,7 @@ def _pair(before: Dataset, after: Dataset, draws: int, seed: int) -> list[Row]:
     several = len(both) > both["group"].nunique()
     rows = []
     for metric in METRICS:
-        first, second = (interval(side[metric], None, None)["value"] for side in figures)
+        first, second = (interval(round(side[metric], DIGITS), None, None)["value"] for side in figures)
         difference = interval(*found[metric])
         notes = [*left_out]
         if metric == "auroc" and p is not None and several:

@@ -100,6 +100,8 @@ def _sentence(row: comparison.Row) -> str:
     if row["difference"] is None:
         return f"The AUROC {place} is not defined on both sides."
     went = f"from {row['first']:.3f} to {row['second']:.3f}"
+    if row["lower"] is None and row["difference"] == 0:
+        return f"The same AUROC {place}, {row['first']:.3f} (no interval)."
     if row["lower"] is None:
         return f"AUROC {place} went {went} ({_signed(row['difference'])}, no interval)."
     measure = f"{_signed(row['difference'])}, 95 % interval {_signed(row['lower'])} to {_signed(row['upper'])}"

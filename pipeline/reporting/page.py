@@ -151,6 +151,8 @@ def _change(row: dict[str, Any]) -> str:
     if row["difference"] is None:
         return f"the AUROC {where} is not known on both sides"
     went = f"from {row['first']:.3f} to {row['second']:.3f}"
+    if row["lower"] is None and row["difference"] == 0:
+        return f"the same AUROC {where}, {row['first']:.3f}, without an interval"
     if row["lower"] is None:
         return f"the AUROC {where} went {went}, without an interval"
     if row["lower"] == row["upper"] == 0:
@@ -242,8 +244,10 @@ def _limits(runs: list[Run]) -> list[dict[str, Any]]:
 
 
 def _with_interval(figure: dict[str, Any] | None) -> str:
-    if not figure or figure["lower"] is None:
-        return charts.number(figure["value"] if figure else None)
+    if not figure or figure["value"] is None:
+        return "none, for want of scored videos of both classes,"
+    if figure["lower"] is None:
+        return f"{charts.number(figure['value'])} (no interval)"
     return f"{figure['value']:.3f} (95 % interval {figure['lower']:.3f} to {figure['upper']:.3f})"
 
 
