@@ -20,8 +20,11 @@ TABLES = [
     ("Samples", tables.SAMPLES, "data/shard/<dataset>/samples.parquet"),
     ("Shortcuts", tables.SHORTCUTS, "data/audit/shortcuts.parquet"),
     ("Learned", tables.LEARNED, "data/train/samples.parquet"),
+    ("Validation", tables.VALIDATION, "data/train/validation.parquet"),
     ("Scores", tables.SCORES, "data/evaluate/<dataset>/scores.parquet"),
     ("Metrics", tables.METRICS, "data/evaluate/<dataset>/metrics.parquet"),
+    ("Robustness", tables.ROBUSTNESS, "data/evaluate/<dataset>/robustness.parquet"),
+    ("Heat maps", tables.HEATMAPS, "data/evaluate/<dataset>/heatmaps.parquet"),
 ]
 
 

@@ -46,7 +46,7 @@ def main() -> None:
     learned = tables.read(TRAINED / "samples.parquet", tables.LEARNED)
     validation = tables.read(TRAINED / "validation.parquet", tables.VALIDATION)
     videos = tables.read(DATA / "split" / key / "videos.parquet", tables.ASSIGNMENTS)
-    frames = tables.read(DATA / "extract" / key / "frames.parquet", tables.FRAMES)
+    frames = tables.read(DATA / "extract" / key / "frames.parquet", tables.FRAMES, scores.FRAME_COLUMNS)
     dealt = scores.dealt_test(learned, key)
     test = open_test(key, dealt, model.transform.stored_side())
     if dealt:  # training took its own test pictures out of all splits: their videos, and no frame that gave no picture
@@ -91,7 +91,8 @@ def tied_to_training(key: str, learned: pd.DataFrame) -> set[str]:
     """Return the videos of the dataset that share material with what the model learned from (tables.LEARNED)."""
     from pipeline.evaluation import leaks
 
-    datasets = {name: params.load_dataset(name) for name in sorted({key, *learned["dataset"]})}
+    # All datasets: a third one may know what two have in common.
+    datasets = {name: params.load_dataset(name) for name in sorted({*params.load_datasets(), *learned["dataset"]})}
     columns = ["video", *provenance.COLUMNS]
     videos = {name: tables.read(DATA / "index" / name / "videos.parquet", tables.VIDEOS, columns) for name in datasets}
     built_in = [name for name, dataset in datasets.items() if dataset.built_in]
@@ -100,8 +101,10 @@ def tied_to_training(key: str, learned: pd.DataFrame) -> set[str]:
 
 def given_threshold() -> float | None:
     """Return the threshold that params.yaml set for the model; None where validation chose it."""
+    from pipeline.evaluation.decisions import GIVEN
+
     card = json.loads((TRAINED / "model.json").read_text(encoding="utf-8"))
-    return float(card["thresholds"]["frame"]) if card.get("threshold_rule") == "given" else None
+    return float(card["thresholds"]["frame"]) if card.get("threshold_rule") == GIVEN else None
 
 
 if __name__ == "__main__":

@@ -168,6 +168,15 @@ def test_intervals_at_zero_and_one_stay_open():
     assert bootstrap.auroc_interval(labels, np.full(6, 0.5), groups, 200, 0) == (0.5, 0.5, 0.5)
 
 
+def test_precision_of_a_single_call_is_hardly_known():
+    labels = np.repeat([1, 0], 50)
+    called = np.where(np.arange(100) == 0, 0.9, 0.1)  # one fake of 50, each of a group of its own
+    right = bootstrap.intervals(labels, called, np.arange(100), 0.5, 200, 0)["precision"]
+    wrong = bootstrap.intervals(1 - labels, called, np.arange(100), 0.5, 200, 0)["precision"]
+    assert right == pytest.approx((1, 0.025, 1))
+    assert wrong == pytest.approx((0, 0, 0.975))
+
+
 def test_differences_are_made_of_the_same_draws():
     labels, scores, groups = random_case(6, items=80, groups=12)
     other = np.random.default_rng(0).normal(scores, 0.05).clip(0.01, 0.99)
@@ -193,6 +202,10 @@ def test_two_detectors_without_an_error_are_not_proven_equal():
     found = bootstrap.paired_intervals(labels, first, second, groups, (0.5, 0.5), 100, 0)
     assert found["auroc"].value == 0
     assert math.isnan(found["auroc"].lower) and math.isnan(found["auroc"].upper)
+    # Nor where some draws hold no real and say nothing.
+    groups = np.arange(20) % 8  # those of reals and those of fakes: a draw may miss one kind
+    apart = bootstrap.paired_intervals(labels, first, second, groups, (0.5, 0.5), 1000, 0)
+    assert math.isnan(apart["auroc"].lower)
 
 
 def test_a_detector_does_not_differ_from_itself():

@@ -47,7 +47,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _summary(base: str, rev: str | None) -> str:
     from pipeline.comparing import describe, facts
-    from pipeline.reporting.markdown import baseline, summarize
+    from pipeline.reporting import report
+    from pipeline.reporting.markdown import summarize
     from pipeline.reporting.run import read_run
     from pipeline.revisions import open_revision
 
@@ -61,7 +62,7 @@ def _summary(base: str, rev: str | None) -> str:
             )
             return summarize(_in_git(before, str(error)), now, unpaired)
         changed = describe.sentence(facts.compare(before, after)).replace("->", "→")
-        return summarize(baseline(was), now, data=changed)
+        return report.render([was, now], "markdown", data=changed)
 
 
 def _in_git(revision: "Revision", why: str) -> "Baseline":

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.evaluation.figures import ALL, LEAK_FREE
 from pipeline.evaluation.judging import Judgement
+from pipeline.metrics.bootstrap import FEW_GROUPS
 from pipeline.wording import printable
 
 HEADLINE = (
@@ -23,7 +24,6 @@ HEADLINE = (
     "ece",
 )
 OF_PARTS = ("auroc", "ap", "eer", "accuracy")
-FEW_GROUPS = 30  # below, the intervals of a bootstrap over groups tend to be too narrow
 SHOWN = 10  # unscored videos
 
 

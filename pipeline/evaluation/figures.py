@@ -23,23 +23,24 @@ Row = dict[str, Any]
 def metric_rows(scores: pd.DataFrame, dataset: str, decisions: Decisions, draws: int, seed: int) -> list[Row]:
     """Return rows of tables.METRICS for `scores`, the rows of tables.SCORES of one dataset.
 
-    The parts are all items, the leak-free ones, each fake method against all reals, and each compression. The metrics
-    are binary.METRICS and, where the level has a temperature, log_loss_calibrated, brier_calibrated, ece_calibrated.
+    The parts are all items, each fake method against all reals, and each compression; each of them once of all and once
+    of the leak-free items. The metrics are binary.METRICS and, where the level has a temperature, log_loss_calibrated,
+    brier_calibrated, ece_calibrated.
 
-    Videos have an interval for every figure. Frames have one for the AUROC of all and of the leak-free ones alone: they
-    may be millions, and a draw goes over each of them.
+    Videos have an interval for every figure. Frames have one for the AUROC over all methods and compressions alone:
+    they may be millions, and a draw goes over each of them.
     """
     rows: list[Row] = []
     for level, items in scores.groupby("level"):
-        overall = _cell(items, dataset, str(level), OVERALL, decisions, draws, seed)
-        if items["leak_free"].all():  # the same items: the same figures, to the last digit of their intervals
-            rows += overall + [row | {"subset": LEAK_FREE} for row in overall]
-        else:
-            leak_free = items[items["leak_free"]]
-            part = OVERALL | {"subset": LEAK_FREE}
-            rows += overall + _cell(leak_free, dataset, str(level), part, decisions, draws, seed)
         for part, chosen in _parts(items):
-            rows += _cell(chosen, dataset, str(level), part, decisions, draws, seed)
+            of_all = _cell(chosen, dataset, str(level), part, decisions, draws, seed)
+            part = part | {"subset": LEAK_FREE}
+            if chosen["leak_free"].all():  # the same items: the same figures, to the last digit of their intervals
+                of_leak_free = [row | part for row in of_all]
+            else:
+                leak_free = chosen[chosen["leak_free"]]
+                of_leak_free = _cell(leak_free, dataset, str(level), part, decisions, draws, seed)
+            rows += of_all + of_leak_free
     return rows
 
 
@@ -50,7 +51,8 @@ def overall_rows(scores: pd.DataFrame, dataset: str, decisions: Decisions, draws
 
 
 def _parts(items: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
-    """Yield the columns subset, method and compression of each method and compression, and its items."""
+    """Yield the columns subset, method and compression of all, of each method and each compression, and its items."""
+    yield OVERALL, items
     for method in sorted(set(items.loc[items.label == tables.FAKE, "method"])):
         yield OVERALL | {"method": method}, items[(items.label == tables.REAL) | (items.method == method)]
     for compression in sorted(set(items.compression)):
@@ -85,9 +87,8 @@ def _figures(
     def figures(values: np.ndarray, names: Sequence[str]) -> dict[str, Interval]:
         drawn = [name for name in names if name in bounded]
         found = bootstrap.intervals(labels, values, groups, threshold, draws, seed, drawn) if drawn else {}
-        if len(drawn) < len(names):
-            alone = binary.binary_metrics(labels, values, threshold)
-            found |= {name: Interval(alone[name], np.nan, np.nan) for name in names if name not in drawn}
+        if alone := [name for name in names if name not in bounded]:
+            found |= bootstrap.intervals(labels, values, groups, threshold, 0, seed, alone)
         return found
 
     values = scored.score.to_numpy(np.float64)

@@ -119,15 +119,17 @@ def _rows(test: pd.DataFrame, known: pd.DataFrame, key: str) -> pd.DataFrame:
 
 def _tied(key: str, learned_from: Collection[str]) -> set[str]:
     """Return the videos of `key` that are tied to the train and val videos of the datasets `learned_from`."""
+    entries = params.load_datasets() if params.PARAMS_FILE.exists() else {}
     columns = ["video", *provenance.COLUMNS]
+    index = {name: DATA / "index" / name / "videos.parquet" for name in sorted({key, *learned_from, *entries})}
     linked = {
-        name: tables.read(DATA / "index" / name / "videos.parquet", tables.VIDEOS, columns)
-        for name in sorted({key, *learned_from})
+        name: tables.read(path, tables.VIDEOS, columns)
+        for name, path in index.items()
+        if name in {key, *learned_from} or path.exists()  # of the others whatever may know what these have in common
     }
     seen = {
         name: set(_videos(name).query("split in ['train', 'val'] and status == 'ok'").video) for name in learned_from
     }
-    entries = params.load_datasets() if params.PARAMS_FILE.exists() else {}
     return leaks.tied_videos(key, linked, seen, [name for name, entry in entries.items() if entry.built_in])
 
 

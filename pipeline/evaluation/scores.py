@@ -12,6 +12,8 @@ FAILED = "failed"
 NO_FRAME = "no_usable_frame"
 VOTE_DROPPED = "vote_dropped"
 
+FRAME_COLUMNS = ["video", "frame", "key", "split", "label", "method", "group", "status", "reason"]  # of tables.FRAMES
+
 
 def dealt_test(learned: pd.DataFrame, key: str) -> set[str]:
     """Return the keys of the pictures of dataset `key` that training dealt to the part test; none where it did not.
@@ -25,15 +27,18 @@ def frame_scores(samples: pd.DataFrame, scores: npt.NDArray[np.float64], frames:
     """Return one row per test frame that was tried: `samples` are scored, failed `frames` are not.
 
     `samples` are the test rows of tables.SAMPLES and `scores` (n,) their probabilities of fake, 0..1, in their order;
-    `frames` are all rows of tables.FRAMES of the dataset. The rows are of tables.SCORES, but for compression and
-    leak_free, which evaluate.evaluate adds.
+    `frames` are all rows of tables.FRAMES of the dataset, columns FRAME_COLUMNS. The rows are of tables.SCORES, but for
+    compression and leak_free, which evaluate.evaluate adds.
     """
     failed = frames[(frames["split"] == "test") & (frames["status"] == FAILED)]
     shared = ["video", "frame", "key", "split", "label", "method", "group"]
-    dataset = frames["video"].str.split("/").str[0]
     scored = samples[["dataset", *shared]].assign(score=scores, frames_scored=1, status="scored", reason="")
     unscored = failed[shared].assign(
-        dataset=dataset[failed.index], score=np.nan, frames_scored=0, status="unscored", reason=failed["reason"]
+        dataset=failed["video"].str.split("/").str[0],
+        score=np.nan,
+        frames_scored=0,
+        status="unscored",
+        reason=failed["reason"],
     )
     rows = pd.concat([scored, unscored], ignore_index=True).assign(level="frame")
     if len(rows) != len(samples) + len(failed) or rows["key"].duplicated().any():
@@ -81,5 +86,7 @@ def video_scores(
 
 def _main_reasons(frames: pd.DataFrame) -> pd.Series:
     """Return per video with unscored frames the commonest reason, the first in the alphabet among equals."""
-    unscored = frames[frames["status"] == "unscored"].sort_values("reason")
-    return unscored.groupby("video")["reason"].agg(lambda reasons: reasons.value_counts(sort=False).idxmax())
+    unscored = frames[frames["status"] == "unscored"]
+    counted = unscored.groupby(["video", "reason"]).size().reset_index(name="frames")
+    commonest = counted.sort_values(["frames", "reason"], ascending=[False, True]).drop_duplicates("video")
+    return commonest.set_index("video")["reason"]

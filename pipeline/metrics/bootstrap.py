@@ -5,12 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from pipeline.metrics import weighted
 from pipeline.metrics.binary import METRICS, Labels, Scores, both_classes
 
 CONFIDENCE = 0.95
-FEWEST_GROUPS = 3
+FEWEST_GROUPS = 3  # with fewer there is no interval
+FEW_GROUPS = 30  # with fewer an interval is a rough guess
 _TAIL = (1 - CONFIDENCE) / 2
 _CHUNK = 250_000  # weights held at once: some ten arrays of 2 MB, which the processor's cache nearly holds
 _DIGITS = 12  # behind the point; the ones after depend on the order in which a processor adds up
@@ -44,7 +46,8 @@ def intervals(
     auroc on the logit scale (see `_on_logit_scale`); draws in which a figure is undefined are left out of its interval.
     At 0 or 1 the draws are alike and the bootstrap would claim certainty; there the open end (not that of log_loss,
     brier, ece) is at least as far away as the exact bound for m successes in m trials, (2.5 %)^(1/m) (Clopper and
-    Pearson, Biometrika 26, 1934), with m = the smaller of the numbers of groups that hold a real and that hold a fake.
+    Pearson, Biometrika 26, 1934), with m = the smaller of the numbers of groups that hold a real and that hold a fake;
+    for precision, the number of groups in which something is called fake.
     Fewer than `FEWEST_GROUPS` groups give no interval: they can be drawn in so few ways that it would look narrow.
 
     Simulated with 20, 50 and 200 groups (benchmarks/intervals.py has the simulation), the interval of auroc held the
@@ -53,11 +56,14 @@ def intervals(
     """
     if len(labels) == 0:
         return dict.fromkeys(only, Interval(np.nan, np.nan, np.nan))
-    names, member = np.unique(groups, return_inverse=True)
+    member, names = _members(groups)
     figures = weighted.prepare(labels, scores, member, threshold, only)
     values, drawn = _values_and_draws(figures, len(names), len(labels), draws, seed)
-    trials = min(len(np.unique(member[labels == label])) for label in np.unique(labels))
-    return {name: _interval(value, _bounds(name, value, drawn[name], trials)) for name, value in values.items()}
+    of_classes = min(len(np.unique(member[labels == label])) for label in np.unique(labels))
+    # Precision is a share of the few or many that are called fake.
+    of_called = len(np.unique(member[scores.astype(np.float64) > threshold]))
+    trials = dict.fromkeys(only, of_classes) | {"precision": of_called}
+    return {name: _interval(value, _bounds(name, value, drawn[name], trials[name])) for name, value in values.items()}
 
 
 def paired_intervals(
@@ -78,7 +84,7 @@ def paired_intervals(
     """
     if len(labels) == 0:
         return dict.fromkeys(METRICS, Interval(np.nan, np.nan, np.nan))
-    names, member = np.unique(groups, return_inverse=True)
+    member, names = _members(groups)
     of_both = [
         weighted.prepare(labels, scores, member, threshold)
         for scores, threshold in zip((first, second), thresholds, strict=True)
@@ -90,7 +96,7 @@ def paired_intervals(
 
     values, drawn = _values_and_draws(differences, len(names), len(labels), draws, seed)
     the_same = thresholds[0] == thresholds[1] and np.array_equal(first, second)
-    alike = {name for name in METRICS if not the_same and len(set(drawn[name])) == 1}
+    alike = {name for name in METRICS if not the_same and len(np.unique(drawn[name][np.isfinite(drawn[name])])) == 1}
     return {
         name: _interval(value, (np.nan, np.nan) if name in alike else _percentiles(drawn[name]))
         for name, value in values.items()
@@ -104,6 +110,12 @@ def auroc_interval(
     if not both_classes(labels):
         return np.nan, np.nan, np.nan
     return intervals(labels, scores, groups, 0.5, draws, seed, only=("auroc",))["auroc"]
+
+
+def _members(groups: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.generic]]:
+    """Return the index of each item's group, and the groups; of text far sooner than np.unique does."""
+    member, names = pd.factorize(groups, sort=True, use_na_sentinel=False)
+    return member, names
 
 
 def _interval(value: float, bounds: tuple[float, float]) -> Interval:

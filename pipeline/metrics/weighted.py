@@ -29,9 +29,10 @@ def prepare(
     """
     probabilities = scores.astype(np.float64)
     ranked = [name for name in only if name in _OF_THE_ROC]
-    descending = np.argsort(-probabilities, kind="stable")
-    member_in_order, fake_in_order = member[descending], labels[descending] == 1
-    last_of_equals = np.flatnonzero(np.diff(probabilities[descending], append=np.inf))
+    if ranked:
+        descending = np.argsort(-probabilities, kind="stable")
+        member_in_order, fake_in_order = member[descending], labels[descending] == 1
+        last_of_equals = np.flatnonzero(np.diff(probabilities[descending], append=np.inf))
     sums = _sums_by_group(labels, probabilities, member, threshold) if len(ranked) < len(only) else None
 
     def figures(times: Array) -> dict[str, Array]:
@@ -142,10 +143,11 @@ def _sums_by_group(labels: binary.Labels, scores: Array, member: npt.NDArray[np.
     fake, called = labels == 1, scores > threshold
     likelihood = np.where(fake, scores, 1 - scores).clip(_SMALLEST, 1 - _SMALLEST)
     bins = binary.bin_of(scores, binary.CALIBRATION_BINS)
-    in_bins = np.where(bins[:, None] == np.arange(binary.CALIBRATION_BINS), (scores - labels)[:, None], 0.0)
-    columns = (fake, ~fake, fake & called, ~fake & called, -np.log(likelihood), (scores - labels) ** 2, *in_bins.T)
-    groups = member.max() + 1
-    return np.stack([np.bincount(member, weights=column, minlength=groups) for column in columns], axis=1)
+    columns = (fake, ~fake, fake & called, ~fake & called, -np.log(likelihood), (scores - labels) ** 2)
+    sums = np.stack([np.bincount(member, weights=column) for column in columns], axis=1)
+    cell = member * binary.CALIBRATION_BINS + bins
+    in_bins = np.bincount(cell, weights=scores - labels, minlength=len(sums) * binary.CALIBRATION_BINS)
+    return np.hstack([sums, in_bins.reshape(len(sums), -1)])
 
 
 def _of_sums(sums: Array) -> dict[str, Array]:

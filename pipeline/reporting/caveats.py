@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from pipeline.guard_names import CONSEQUENCES, Name
+from pipeline.metrics.bootstrap import FEW_GROUPS
 from pipeline.reporting.facts import (
-    FEW_GROUPS,
     Dataset,
     container,
     groups_tested,
@@ -73,8 +73,10 @@ def caveats(datasets: Iterable[Dataset], trained_on: list[str], lifted: list[Nam
 def _of_dataset(dataset: Dataset, trained_on: list[str]) -> Iterator[tuple[str, str]]:
     """Yield what holds for one dataset: the sentence, and how much in short."""
     yield from _of_data(dataset)
-    yield from _of_figures(dataset)
+    yield from _of_auroc(dataset)
     yield from _of_leaks(dataset, trained_on)
+    yield from _of_leak_free(dataset)
+    yield from _of_scores(dataset)
 
 
 def _of_data(dataset: Dataset) -> Iterator[tuple[str, str]]:
@@ -86,9 +88,8 @@ def _of_data(dataset: Dataset) -> Iterator[tuple[str, str]]:
         yield _CONTAINER, f"AUROC {probe['value']:.3f}"
 
 
-def _of_figures(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    video = figures(dataset)
-    auroc = video.get("auroc")
+def _of_auroc(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    auroc = figures(dataset).get("auroc")
     floor = picture(dataset)["floor"]
     if (groups := groups_tested(dataset)) < FEW_GROUPS:
         yield _FEW, f"{groups}"
@@ -104,7 +105,9 @@ def _of_figures(dataset: Dataset) -> Iterator[tuple[str, str]]:
         yield _UNDEFINED, ""
     if auroc and auroc["coverage"] is not None and auroc["coverage"] < 1:
         yield _LOST, f"{100 * auroc['coverage']:.1f} % scored"
-    yield from _of_leak_free(dataset)
+
+
+def _of_scores(dataset: Dataset) -> Iterator[tuple[str, str]]:
     tempered = {row["title"]: row["after"] or row["before"] for row in calibration(dataset)["rows"]}
     error = tempered.get(TITLES["ece"], {}).get("value")
     if error is not None and error > BADLY_CALIBRATED:

@@ -10,7 +10,6 @@ from pipeline.reporting.facts import Dataset
 from pipeline.reporting.run import Curves, Run
 from pipeline.tables import CLASSES
 
-_BINS = 20  # of a histogram of scores
 _CORRUPTIONS = {"jpeg": "JPEG", "h264": "H.264 of one frame"}
 
 
@@ -34,7 +33,7 @@ def _roc_points(dataset: Dataset) -> list[figures.Point]:
 def histogram(name: str, dataset: Dataset) -> Markup | None:
     """Return how the videos' scores spread by class, as shares of each class, with the threshold."""
     labels, scores = labels_and_scores(dataset)
-    edges = np.linspace(0, 1, _BINS + 1)
+    edges = np.linspace(0, 1, plots.BINS + 1)
     shares = {}
     for label, word in CLASSES.items():
         counted, _ = np.histogram(scores[labels == label], edges)
@@ -101,12 +100,10 @@ def robustness(name: str, entries: list[dict[str, Any]]) -> list[dict[str, Any]]
         points = [(row["strength"], row["value"]) for row in entry["rows"] if row["value"] is not None]
         if not points:
             continue
-        ends = [end for row in entry["rows"] for end in (row["value"], row["lower"], row["upper"]) if end is not None]
         before = (entry["untouched"] or {}).get("value")
-        low = min([0.5, *ends, *([] if before is None else [before])])
         title = _CORRUPTIONS.get(entry["name"], entry["name"].capitalize())
         x = figures.fitted_axis(f"{title} ({entry['unit']})", [strength for strength, _ in points])
-        y = figures.fitted_axis("Video AUROC", [low, 1.0])
+        y = figures.Axis("Video AUROC")
         said = "; ".join(f"{strength:g}: {value:.3f}" for strength, value in points)
         text = f"Video AUROC under {title}, {entry['unit']}: {said}; pictures as they are: {number(before)}."
         bars = [(row["strength"], row["lower"], row["upper"]) for row in entry["rows"] if row["lower"] is not None]

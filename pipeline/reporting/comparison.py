@@ -39,8 +39,38 @@ def differences(runs: list[Run], draws: int = 1000, seed: int = 0) -> list[Row]:
 
 
 def clear(row: Row) -> bool:
-    """Return whether the interval of a difference leaves 0 out."""
-    return row["lower"] is not None and (row["lower"] > 0 or row["upper"] < 0)
+    """Return whether the interval of a difference leaves 0 out, and enough groups are behind it to trust that."""
+    outside = row["lower"] is not None and (row["lower"] > 0 or row["upper"] < 0)
+    return bool(outside and row["groups"] >= bootstrap.FEW_GROUPS)
+
+
+def in_words(row: Row) -> str:
+    """Return how the AUROC of a row of `differences` changed, as a sentence without its full stop."""
+    place = f"on {row['dataset']}"
+    if row["difference"] is None:
+        return f"the AUROC {place} is not known on both sides"
+    went = f"from {row['first']:.3f} to {row['second']:.3f}"
+    if row["lower"] is None and row["difference"] == 0:
+        return f"the same AUROC {place}, {row['first']:.3f} (no interval)"
+    if row["lower"] is None:
+        return f"the AUROC {place} went {went} ({signed(row['difference'])}, no interval)"
+    if row["lower"] == row["upper"] == 0:
+        return f"the same AUROC {place}, {row['first']:.3f}"
+    p = "" if row["p"] is None else ", p < 0.001" if row["p"] < 0.001 else f", p = {row['p']:.2g}"
+    measure = f"{signed(row['difference'])}, 95 % interval {signed(row['lower'])} to {signed(row['upper'])}"
+    measure += f" over {row['groups']:,} groups{p}"
+    if clear(row):
+        return f"the AUROC {place} {'rose' if row['difference'] > 0 else 'fell'} {went} ({measure})"
+    if row["lower"] > 0 or row["upper"] < 0:
+        return f"the AUROC {place} went {went}, of too few groups to be sure ({measure})"
+    return f"no clear difference in AUROC {place}, {went} ({measure})"
+
+
+def signed(difference: float | None) -> str:
+    """Return a difference to three digits with its sign, a real minus; nothing known is a dash."""
+    if difference is None:
+        return "–"
+    return f"{difference:+.3f}".replace("-", "−") if round(difference, 3) else "0.000"
 
 
 def matrix(runs: list[Run]) -> list[Row]:

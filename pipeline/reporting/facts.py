@@ -10,8 +10,6 @@ import pandas as pd
 from pipeline import provenance, shortcuts
 from pipeline.tables import CLASSES, SEVERITIES, SPLITS
 
-FEW_GROUPS = 30  # below this many provenance groups a bootstrap interval is a rough guess
-
 FRAME_COLUMNS = ["video", "split", "label", "group", "status", "reason", *shortcuts.CROP_COLUMNS]
 
 _CONTAINER_WORDS = {

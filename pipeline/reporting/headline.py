@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-import pandas as pd
-
-from pipeline.evaluation.figures import ALL, LEAK_FREE
+from pipeline.evaluation.figures import LEAK_FREE
+from pipeline.reporting import results
 from pipeline.reporting.facts import Dataset
 
 Figures = dict[str, float | None]
@@ -16,26 +15,18 @@ def headline(datasets: Iterable[Dataset]) -> dict[str, Figures]:
     `auroc` with its 95 % interval `auroc_lo` to `auroc_hi`, `auroc_leak_free`, `eer`, and `coverage`, the share of the
     expected videos that has a score. What is undefined is None: DVC shows a NaN as changed in every comparison.
     """
-    return {dataset.key: _figures(main_figures(dataset)) for dataset in datasets}
+    return {dataset.key: _figures(dataset) for dataset in datasets}
 
 
-def main_figures(dataset: Dataset) -> pd.DataFrame:
-    """Return the rows of tables.METRICS of all compressions' videos, scored by the rule the dataset is judged by."""
-    rows = dataset.metrics
-    judged = (rows["level"] == "video") & (rows["rule"] == dataset.rule["videos"])
-    return rows[judged & (rows["compression"] == ALL)]
-
-
-def _figures(rows: pd.DataFrame) -> Figures:
-    every = rows[rows["method"] == ALL].to_dict("records")
-    found = {(row["subset"], row["metric"]): row for row in every}
-    auroc = found[ALL, "auroc"]
+def _figures(dataset: Dataset) -> Figures:
+    every, leak_free = results.figures(dataset), results.figures(dataset, subset=LEAK_FREE)
+    auroc = every["auroc"]
     figures = {
         "auroc": auroc["value"],
         "auroc_lo": auroc["lower"],
         "auroc_hi": auroc["upper"],
-        "auroc_leak_free": found[LEAK_FREE, "auroc"]["value"],
-        "eer": found[ALL, "eer"]["value"],
-        "coverage": (auroc["real"] + auroc["fake"]) / auroc["expected"],
+        "auroc_leak_free": leak_free["auroc"]["value"],
+        "eer": every["eer"]["value"],
+        "coverage": auroc["coverage"],
     }
-    return {name: None if pd.isna(figure) else round(float(figure), 4) for name, figure in figures.items()}
+    return {name: None if figure is None else round(figure, 4) for name, figure in figures.items()}

@@ -12,7 +12,7 @@ from pipeline.reporting.run import Run
 from pipeline.tables import CLASSES, SPLITS
 from pipeline.wording import printable
 
-CAVEATS = 3  # that are in sight; the others are folded
+CAVEATS = 5  # that are in sight; the others are folded
 PARAMETERS = 12  # that are in sight
 LONGEST = 60  # characters of a parameter's value
 UNKNOWN = "–"
@@ -31,10 +31,13 @@ class Baseline(NamedTuple):
     run: Run | None
 
 
-def render_markdown(runs: list[Run]) -> str:
-    """Return a summary of one run, or of what each later run changes against the first, as GitHub shows it."""
+def render_markdown(runs: list[Run], data: str = "") -> str:
+    """Return a summary of one run, or of what each later run changes against the first, as GitHub shows it.
+
+    `data` is as for `summarize`.
+    """
     first, *later = runs
-    return paragraphs(summarize(baseline(first), run) for run in later) if later else _alone(first)
+    return paragraphs(summarize(baseline(first), run, data=data) for run in later) if later else _alone(first)
 
 
 def baseline(run: Run) -> Baseline:
@@ -96,21 +99,9 @@ def _sentences(rows: list[comparison.Row]) -> str:
 
 
 def _sentence(row: comparison.Row) -> str:
-    place = f"on {_code(row['dataset'])}"
-    if row["difference"] is None:
-        return f"The AUROC {place} is not defined on both sides."
-    went = f"from {row['first']:.3f} to {row['second']:.3f}"
-    if row["lower"] is None and row["difference"] == 0:
-        return f"The same AUROC {place}, {row['first']:.3f} (no interval)."
-    if row["lower"] is None:
-        return f"AUROC {place} went {went} ({_signed(row['difference'])}, no interval)."
-    measure = f"{_signed(row['difference'])}, 95 % interval {_signed(row['lower'])} to {_signed(row['upper'])}"
-    measure += f" over {row['groups']:,} groups" + (f", {_p(row['p'])}" if row["p"] is not None else "")
-    if comparison.clear(row):
-        return f"**AUROC {place} {'rose' if row['difference'] > 0 else 'fell'} {went}** ({measure})."
-    if row["lower"] == row["upper"] == 0:
-        return f"The same AUROC {place}, {row['first']:.3f}."
-    return f"No clear difference in AUROC {place}: {went} ({measure})."
+    said = comparison.in_words(row | {"dataset": _code(row["dataset"])})
+    said = said[0].upper() + said[1:]
+    return f"**{said}.**" if comparison.clear(row) else f"{said}."
 
 
 def _table(
@@ -240,12 +231,6 @@ def _percent(share: float | None) -> str:
     return UNKNOWN if share is None else f"{100 * share:.1f} %"
 
 
-def _signed(figure: float | None) -> str:
-    if figure is None:
-        return UNKNOWN
-    return f"{figure:+.3f}".replace("-", "−") if round(figure, 3) else "0.000"
-
-
 def _auroc(figures: Figures) -> str:
     lower, upper = figures.get("auroc_lo"), figures.get("auroc_hi")
     ends = "" if lower is None or upper is None else f" ({lower:.3f} to {upper:.3f})"
@@ -253,8 +238,8 @@ def _auroc(figures: Figures) -> str:
 
 
 def _difference(row: comparison.Row) -> str:
-    ends = "" if row["lower"] is None else f" ({_signed(row['lower'])} to {_signed(row['upper'])})"
-    return _signed(row["difference"]) + ends
+    ends = "" if row["lower"] is None else f" ({comparison.signed(row['lower'])} to {comparison.signed(row['upper'])})"
+    return comparison.signed(row["difference"]) + ends
 
 
 def _p(p: float | None) -> str:

@@ -6,6 +6,7 @@ One file that needs nothing else; the same inputs give the same bytes.
 from pathlib import Path
 from typing import Any
 
+from pipeline.metrics.bootstrap import FEW_GROUPS
 from pipeline.pages import templates
 from pipeline.reporting import charts, comparison, facts, failures, pictures, plots, results
 from pipeline.reporting.caveats import caveats
@@ -19,7 +20,13 @@ NAMED = 60  # names listed per reason; the tables hold them all
 def render(runs: list[Run], knobs: Knobs) -> str:
     """Return the page as HTML text; see report.render."""
     environment = templates(Path(__file__).parent / "templates")
-    environment.filters |= {"figure": charts.number, "count": _count, "percent": _percent, "signed": _signed, "p": _p}
+    environment.filters |= {
+        "figure": charts.number,
+        "count": _count,
+        "percent": _percent,
+        "signed": comparison.signed,
+        "p": _p,
+    }
     data = _data(runs)
     keys = list(dict.fromkeys(dataset.key for run in runs for dataset in run.datasets))
     shown = [_result(run, dataset, f"r{i}d{j}") for i, run in enumerate(runs) for j, dataset in enumerate(run.datasets)]
@@ -45,7 +52,7 @@ def render(runs: list[Run], knobs: Knobs) -> str:
         titles=results.TITLES,
         ranking=results.RANKING,
         calling=results.CALLING,
-        few=facts.FEW_GROUPS,
+        few=FEW_GROUPS,
         named=NAMED,
     )
 
@@ -143,24 +150,11 @@ def _comparison(runs: list[Run]) -> dict[str, Any]:
 def _headline(name: str, rows: list[dict[str, Any]]) -> str:
     """One sentence: what a later run changes in the AUROC of each dataset, what clearly did first."""
     rows = sorted((row for row in rows if row["metric"] == "auroc"), key=lambda row: not comparison.clear(row))
-    return f"{name}: " + ("; ".join(map(_change, rows)) or "no dataset was evaluated here and by the baseline") + "."
-
-
-def _change(row: dict[str, Any]) -> str:
-    where = f"on {row['dataset']}"
-    if row["difference"] is None:
-        return f"the AUROC {where} is not known on both sides"
-    went = f"from {row['first']:.3f} to {row['second']:.3f}"
-    if row["lower"] is None and row["difference"] == 0:
-        return f"the same AUROC {where}, {row['first']:.3f}, without an interval"
-    if row["lower"] is None:
-        return f"the AUROC {where} went {went}, without an interval"
-    if row["lower"] == row["upper"] == 0:
-        return f"the same AUROC {where}, {row['first']:.3f}"
-    measure = f"{_signed(row['difference'])}, 95 % interval {_signed(row['lower'])} to {_signed(row['upper'])}"
-    if comparison.clear(row):
-        return f"the AUROC {where} {'rose' if row['difference'] > 0 else 'fell'} {went} ({measure})"
-    return f"no clear difference in AUROC {where}, {went} ({measure})"
+    return (
+        f"{name}: "
+        + ("; ".join(map(comparison.in_words, rows)) or "no dataset was evaluated here and by the baseline")
+        + "."
+    )
 
 
 def _data(runs: list[Run]) -> list[dict[str, Any]]:
@@ -264,8 +258,3 @@ def _percent(value: float | None) -> str:
 
 def _p(value: float | None) -> str:
     return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _signed(value: float | None) -> str:
-    """Return a difference with its sign, a real minus."""
-    return "–" if value is None else f"{value:+.3f}".replace("-", "−")

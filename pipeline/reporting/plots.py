@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.evaluation.figures import ALL
 from pipeline.files import whole_or_absent
 from pipeline.metrics import calibration
+from pipeline.reporting import results
 from pipeline.reporting.facts import Dataset
-from pipeline.reporting.headline import main_figures
 from pipeline.tables import CLASSES, FAKE
 
 POINTS = 200  # of a curve at most
@@ -131,12 +130,8 @@ def histogram(labels: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) ->
 
 def methods(dataset: Dataset) -> Rows:
     """Return the video AUROC of each manipulation method against all reals, with interval, best first."""
-    rows = main_figures(dataset)
-    chosen = rows[(rows["metric"] == "auroc") & (rows["subset"] == ALL) & (rows["method"] != ALL)]
-    known = chosen[chosen["value"].notna()]
-    found = [
-        {"method": row["method"]} | _auroc(row["value"], row["lower"], row["upper"]) for row in known.to_dict("records")
-    ]
+    known = [(row["method"], row["figures"]["auroc"]) for row in results.by_method(dataset)]
+    found = [{"method": method} | _auroc(figure) for method, figure in known if figure["value"] is not None]
     return sorted(found, key=lambda row: (-row["auroc"], row["method"]))
 
 
@@ -145,18 +140,18 @@ def robustness(dataset: Dataset) -> Rows:
 
     `corruption` names its unit as well; one whose AUROC is undefined is left out.
     """
-    known = dataset.robustness[dataset.robustness["auroc"].notna()]
-    origin = known[known["strength"].isna()].set_index("corruption")["auroc"]
-    changed = known[known["strength"].notna()].sort_values(["corruption", "strength"])
     return [
-        {"corruption": f"{row['corruption']} ({row['unit']})", "strength": row["strength"]}
-        | _auroc(row["auroc"], row["lower"], row["upper"])
-        | {"unchanged": round(float(origin[row["corruption"]]), 4)}
-        for row in changed.to_dict("records")
+        {"corruption": f"{entry['name']} ({entry['unit']})", "strength": row["strength"]}
+        | _auroc(row)
+        | {"unchanged": round(entry["untouched"]["value"], 4)}
+        for entry in results.robustness(dataset)
+        for row in entry["rows"]
+        if row["value"] is not None
     ]
 
 
-def _auroc(value: float, lower: float, upper: float) -> dict[str, float]:
+def _auroc(figure: dict[str, Any]) -> dict[str, float]:
     """Return the figure and its interval; an undefined end is the figure itself: a point without whisker is drawn."""
-    figures = {"auroc": value, "lower": lower, "upper": upper}
-    return {name: round(float(value if pd.isna(figure) else figure), 4) for name, figure in figures.items()}
+    value = figure["value"]
+    ends = {name: value if figure[name] is None else figure[name] for name in ("lower", "upper")}
+    return {name: round(end, 4) for name, end in ({"auroc": value} | ends).items()}

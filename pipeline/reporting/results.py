@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation.decisions import BY_MAJORITY, GIVEN, NO_VALIDATION
-from pipeline.reporting.facts import FEW_GROUPS, Dataset, groups_tested, interval
+from pipeline.metrics.bootstrap import FEW_GROUPS
+from pipeline.reporting.facts import Dataset, groups_tested, interval
 
 Figures = dict[str, dict[str, Any]]
 
@@ -93,9 +94,12 @@ def by_rule(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def by_method(dataset: Dataset) -> list[dict[str, Any]]:
-    """Return one row per forgery method against all reals, hardest first: video figures, and the frames' AUROC."""
+    """Return one row per forgery method against all reals, hardest first: video figures, and AUROC of its leak-free
+    videos and of its frames."""
     rows = [
-        {"method": method, "figures": found, "frame": figures(dataset, "frame", method=method).get("auroc")}
+        {"method": method, "figures": found}
+        | {"leak_free": figures(dataset, subset="leak_free", method=method).get("auroc")}
+        | {"frame": figures(dataset, "frame", method=method).get("auroc")}
         for method, found in _parts(dataset, "method")
     ]
     return sorted(rows, key=lambda row: (row["figures"]["auroc"]["value"] or 0.0, row["method"]))
@@ -103,7 +107,11 @@ def by_method(dataset: Dataset) -> list[dict[str, Any]]:
 
 def by_compression(dataset: Dataset) -> list[dict[str, Any]]:
     """Return one row per level of compression with its video figures; nothing where there is only one."""
-    rows = [{"compression": name, "figures": found} for name, found in _parts(dataset, "compression")]
+    rows = [
+        {"compression": name, "figures": found}
+        | {"leak_free": figures(dataset, subset="leak_free", compression=name).get("auroc")}
+        for name, found in _parts(dataset, "compression")
+    ]
     return rows if len(rows) > 1 else []
 
 

@@ -99,7 +99,9 @@ def test_curves_and_figures_are_files_for_dvc(done):
     assert points[0] == ["step", "loss"]
     assert [int(step) for step, _ in points[1:]] == [0, 1, 2]
     summary = json.loads((reports / "metrics.json").read_text())
-    assert summary == {"step": card["best_epoch"]} | card["best_epoch_figures"]
+    best = {part: {name: known[name] for name in summary[part]} for part, known in card["best_epoch_figures"].items()}
+    assert summary == {"step": card["best_epoch"]} | best
+    assert [*summary["val"]] == ["loss", "accuracy", "auroc"]
     assert summary["val"]["loss"] == min(float(loss) for _, loss in points[1:])
     assert not (done / "dvc.yaml").exists()
 
