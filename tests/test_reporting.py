@@ -434,17 +434,20 @@ def test_learning_curves_of_several_runs_are_one_chart_per_figure(run: Run):
 
 
 def test_the_headline_says_how_sure_a_difference_is():
-    row = {"metric": "auroc", "dataset": "one", "first": 0.8, "second": 0.9, "difference": 0.1}
+    row = {"metric": "auroc", "dataset": "one", "first": 0.8, "second": 0.9, "difference": 0.1, "p": None, "groups": 30}
     clear = row | {"lower": 0.05, "upper": 0.15}
     unclear = row | {"dataset": "two", "second": 0.7, "difference": -0.1, "lower": -0.3, "upper": 0.1}
     words = page._headline("topic", [unclear, clear])
     assert words.startswith(
-        "topic: the AUROC on one rose from 0.800 to 0.900 (+0.100, 95 % interval +0.050 to +0.150);"
+        "topic: the AUROC on one rose from 0.800 to 0.900 (+0.100, 95 % interval +0.050 to +0.150 over 30 groups);"
     )
     assert words.endswith(
-        "; no clear difference in AUROC on two, from 0.800 to 0.700 (−0.100, 95 % interval −0.300 to +0.100)."
+        "; no clear difference in AUROC on two, from 0.800 to 0.700 (−0.100, 95 % interval −0.300 to +0.100 over 30 "
+        "groups)."
     )
-    assert "without an interval" in page._headline("topic", [row | {"lower": None, "upper": None}])
+    assert "too few groups to be sure" in page._headline("topic", [clear | {"groups": 29}])
+    assert "p < 0.001" in page._headline("topic", [clear | {"p": 0.0001}])
+    assert "no interval" in page._headline("topic", [row | {"lower": None, "upper": None}])
     assert "not known" in page._headline("topic", [clear | {"difference": None}])
     assert "no dataset" in page._headline("topic", [])
 
