@@ -1,6 +1,7 @@
 """What may not be concluded, worked out from the facts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from pipeline.guard_names import CONSEQUENCES, Name
 from pipeline.metrics.bootstrap import FEW_GROUPS
@@ -62,21 +63,16 @@ def caveats(datasets: Iterable[Dataset], trained_on: list[str], lifted: list[Nam
 
     `lifted` names the guards that were lifted; theirs come first.
     """
+    datasets = list(datasets)
     held: dict[str, list[str]] = {}
-    for dataset in datasets:
-        for sentence, measure in _of_dataset(dataset, trained_on):
-            held.setdefault(sentence, []).append(f"{dataset.key} ({measure})" if measure else dataset.key)
+    parts: list[Callable[[Dataset], Iterator[tuple[str, str]]]]  # each yields a sentence, and how much in short
+    parts = [_of_data, _of_auroc, partial(_of_leaks, trained_on=trained_on), _of_leak_free, _of_scores]
+    for part in parts:  # the gravest first, whatever dataset they hold for
+        for dataset in datasets:
+            for sentence, measure in part(dataset):
+                held.setdefault(sentence, []).append(f"{dataset.key} ({measure})" if measure else dataset.key)
     faults = [f"{CONSEQUENCES[name]} (guard {name} was lifted)." for name in dict.fromkeys(lifted)]
     return faults + _GENERAL + [f"{sentence}: {', '.join(names)}." for sentence, names in held.items()]
-
-
-def _of_dataset(dataset: Dataset, trained_on: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield what holds for one dataset: the sentence, and how much in short."""
-    yield from _of_data(dataset)
-    yield from _of_auroc(dataset)
-    yield from _of_leaks(dataset, trained_on)
-    yield from _of_leak_free(dataset)
-    yield from _of_scores(dataset)
 
 
 def _of_data(dataset: Dataset) -> Iterator[tuple[str, str]]:
