@@ -1,7 +1,7 @@
 """`veriframe compare`: several revisions of a made-up project on one page."""
 
-import re
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
