@@ -15,6 +15,7 @@ SMALL = {
     "synthesize.scale": 0.3,
     "audit.bootstrap": 200,
     "evaluate.bootstrap": 200,
+    "evaluate.robustness.corruptions": ["jpeg"],
     "train.epochs": 2,
     "datasets.synthetic_ffpp": ...,
     "datasets.synthetic_dfdc": ...,

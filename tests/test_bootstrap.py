@@ -87,8 +87,9 @@ def test_intervals_are_the_bootstrap_done_step_by_step():
         assert found[name] == pytest.approx((whole[name], *expected), abs=1e-12), name
     auroc = whole["auroc"]
     error = np.std([figures["auroc"] for figures in drawn], ddof=1) / (auroc * (1 - auroc))
-    scarcer = min(len(set(groups[labels == label])) for label in (0, 1))
-    expected = expit(logit(auroc) + student.ppf([0.025, 0.975], scarcer - 1) * error)
+    sizes = [np.unique(groups[labels == label], return_counts=True)[1] for label in (0, 1)]
+    effective = min(of_class.sum() ** 2 / (of_class**2).sum() for of_class in sizes)  # Kish's number of groups
+    expected = expit(logit(auroc) + student.ppf([0.025, 0.975], effective - 1) * error)
     assert found["auroc"] == pytest.approx((auroc, *expected))
 
 

@@ -147,7 +147,7 @@ def test_a_branch_can_be_compared(project: Path) -> None:
     run(project, "git", "switch", "--quiet", "--create", "every20")
     try:
         # All of these frames are in the work cache.
-        change_params(project, {"sample.every": 20, "train.model": "mesoinception4"})
+        change_params(project, {f"sample.by_dataset.{OWN}": {"every": 20}, "train.model": "mesoinception4"})
         run(project, "dvc", "repro")
         commit(project, "MesoInception-4 on every 20th frame")
         assert (
@@ -156,7 +156,8 @@ def test_a_branch_can_be_compared(project: Path) -> None:
         )
         params = json.loads(run(project, "dvc", "params", "diff", "main", "--json").stdout)
         models = {"old": "shufflenet_v2_x0_5", "new": "mesoinception4"}
-        assert params["params.yaml"] == {"sample.every": {"old": 10, "new": 20, "diff": 10}, "train.model": models}
+        every = {"old": None, "new": 20}
+        assert params["params.yaml"] == {f"sample.by_dataset.{OWN}.every": every, "train.model": models}
         metrics = json.loads(run(project, "dvc", "metrics", "diff", "main", "--json").stdout)
         assert {"reports/metrics/eval.json", "reports/metrics/data.json"} <= set(metrics)
         table = run(project, "dvc", "metrics", "diff", "main", "--md").stdout

@@ -21,12 +21,13 @@ SETTINGS = {
     "train.epochs": 2,
     "audit.bootstrap": 200,
     "evaluate.bootstrap": 200,
+    "evaluate.robustness.corruptions": ["h264"],
 }
 
 
 def test_real_clips_from_forging_to_report(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
-    for clip in sorted(path for path in CLIPS.iterdir() if path.is_file())[::2]:  # all of them would take two minutes
+    for clip in sorted(path for path in CLIPS.iterdir() if path.is_file())[::3]:  # all of them would take two minutes
         (tmp_path / "clips" / clip.name).symlink_to(clip)
     run(
         tmp_path,
@@ -45,7 +46,7 @@ def test_real_clips_from_forging_to_report(tmp_path: Path) -> None:
     run(project, "dvc", "repro", "report")
 
     videos = pd.read_parquet(project / "data/index/clips/videos.parquet")
-    assert len(videos) >= 30 and set(videos[videos.status == "ok"].label) == {0, 1}
+    assert len(videos) >= 15 and set(videos[videos.status == "ok"].label) == {0, 1}
     frames = pd.read_parquet(project / "data/extract/clips/frames.parquet")
     tried = frames[frames.status != "unused"]
     assert (tried.status == "kept").mean() > 0.8  # some real faces turn away or are covered by a hand

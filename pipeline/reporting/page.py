@@ -150,11 +150,8 @@ def _comparison(runs: list[Run]) -> dict[str, Any]:
 def _headline(name: str, rows: list[dict[str, Any]]) -> str:
     """One sentence: what a later run changes in the AUROC of each dataset, what clearly did first."""
     rows = sorted((row for row in rows if row["metric"] == "auroc"), key=lambda row: not comparison.clear(row))
-    return (
-        f"{name}: "
-        + ("; ".join(map(comparison.in_words, rows)) or "no dataset was evaluated here and by the baseline")
-        + "."
-    )
+    said = "; ".join(map(comparison.in_words, rows)) or "no dataset was evaluated here and by the baseline"
+    return f"{name}: {said}."
 
 
 def _data(runs: list[Run]) -> list[dict[str, Any]]:
